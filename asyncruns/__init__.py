@@ -1,0 +1,3 @@
+"""An asyncio client for the Runs protocol."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,337 @@
+"""(status, headers, body) to error: the one exception tree of asyncruns.
+
+::
+
+    AsyncRunsError
+    ├── APIConnectionError          no answer came
+    │   ├── APITimeoutError         a time limit passed while waiting for it
+    │   └── AmbiguousRequestError   sent, then no answer: it may have taken effect
+    ├── APIStatusError              an answer came, and its status says no
+    │   ├── BadRequestError         400
+    │   │   └── ActiveRunError      the thread is locked by a live run
+    │   ├── AuthenticationError     401
+    │   ├── PermissionDeniedError   403
+    │   ├── NotFoundError           404
+    │   ├── ConflictError           409
+    │   ├── UnprocessableEntityError  422
+    │   ├── RateLimitError          429
+    │   └── InternalServerError     5xx
+    ├── StreamError                 a stream, or an object in it, cannot be read
+    │   ├── StreamInterrupted       it stopped before the run's end
+    │   ├── RunStreamError          the server sent an `error` event
+    │   └── LimitExceededError      what the server sent passes a bound of this library
+    ├── RunFailedError              the run ended other than completed
+    ├── RunTimeoutError             a deadline passed before the run's end
+    ├── ToolError                   a tool call failed, and the caller wants to know
+    ├── MaxRoundsExceeded           the run asked for tool outputs too many times
+    └── PoolTimeoutError            no connection of the pool became free in time
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from asyncruns.models import ErrorObject, Message, Run, RunStep
+
+__all__ = [
+    "APIConnectionError",
+    "APIStatusError",
+    "APITimeoutError",
+    "ActiveRunError",
+    "AmbiguousRequestError",
+    "AsyncRunsError",
+    "AuthenticationError",
+    "BadRequestError",
+    "ConflictError",
+    "InternalServerError",
+    "LimitExceededError",
+    "MaxRoundsExceeded",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "PoolTimeoutError",
+    "RateLimitError",
+    "RunFailedError",
+    "RunStreamError",
+    "RunTimeoutError",
+    "StreamError",
+    "StreamInterrupted",
+    "ToolError",
+    "UnprocessableEntityError",
+    "error_from_response",
+]
+
+SNIPPET: Final = 200
+"""How many characters of a body or a frame an error message shows."""
+
+MAX_ERROR_BODY: Final = 64 * 1024
+"""How many bytes of an answer's body an error keeps."""
+
+
+class AsyncRunsError(Exception):
+    """The root: everything that asyncruns raises on its own account is one of these."""
+
+
+class APIConnectionError(AsyncRunsError):
+    """No answer came: the connection could not be made, or ended before the answer."""
+
+
+class APITimeoutError(APIConnectionError):
+    """A time limit passed while connecting, sending or waiting for bytes."""
+
+
+class AmbiguousRequestError(APIConnectionError):
+    """The request was sent and no answer came: the server may have carried it out."""
+
+
+class APIStatusError(AsyncRunsError):
+    """The server answered with an error status.
+
+    The attributes hold what the answer said. `code`, `param`, `type` and `request_id` are None
+    where the server left them out; `body` is the answer's body, cut at 64 KiB.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        code: str | None = None,
+        param: str | None = None,
+        type: str | None = None,  # noqa: A002 -- the wire's own name for it
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        method: str = "",
+        path: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+        self.code = code
+        self.param = param
+        self.type = type
+        self.headers: Mapping[str, str] = {} if headers is None else headers
+        self.request_id: str | None = self.headers.get("x-request-id")
+        self.body = body[:MAX_ERROR_BODY]
+        self.method = method
+        self.path = path
+
+    def __str__(self) -> str:
+        facts = {"code": self.code, "param": self.param, "request id": self.request_id}
+        known = ", ".join(f"{name} {value}" for name, value in facts.items() if value)
+        where = f" on {self.method} {self.path}" if self.path else ""
+        return f"{self.status}{where}: {self.message}" + (f" ({known})" if known else "")
+
+
+class BadRequestError(APIStatusError):
+    """400: the server refuses the request as it is."""
+
+
+class ActiveRunError(BadRequestError):
+    """400: the thread is locked by a run that is still alive.
+
+    `thread_id` and `run_id` are read from the message's text, the only place that has them.
+    """
+
+    thread_id: str = ""
+    run_id: str = ""
+
+
+class AuthenticationError(APIStatusError):
+    """401: the credentials are missing or wrong."""
+
+
+class PermissionDeniedError(APIStatusError):
+    """403: the credentials do not allow this."""
+
+
+class NotFoundError(APIStatusError):
+    """404: there is no such object, or no such endpoint."""
+
+
+class ConflictError(APIStatusError):
+    """409: the object changed under the request."""
+
+
+class UnprocessableEntityError(APIStatusError):
+    """422: the request is well-formed, and still makes no sense to the server."""
+
+
+class RateLimitError(APIStatusError):
+    """429: too many requests, or the quota is used up (`code` is then insufficient_quota)."""
+
+
+class InternalServerError(APIStatusError):
+    """5xx: the server failed."""
+
+
+class StreamError(AsyncRunsError):
+    """A stream, or an object in it, cannot be read. `event` names the event, where known."""
+
+    def __init__(self, message: str, *, event: str | None = None) -> None:
+        super().__init__(message)
+        self.event = event
+
+
+class StreamInterrupted(StreamError):  # noqa: N818 -- the name is part of the public design
+    """The stream stopped before the run's end or pause.
+
+    `run` (None if not even that came), `steps` and `messages` are what had been assembled.
+    The run may go on at the server.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        run: Run | None = None,
+        steps: Sequence[RunStep] = (),
+        messages: Sequence[Message] = (),
+    ) -> None:
+        super().__init__(message)
+        self.run = run
+        self.steps = steps
+        self.messages = messages
+
+
+class RunStreamError(StreamInterrupted):
+    """The server sent an `error` event; `error` is its data."""
+
+    def __init__(
+        self,
+        error: ErrorObject,
+        *,
+        run: Run | None = None,
+        steps: Sequence[RunStep] = (),
+        messages: Sequence[Message] = (),
+    ) -> None:
+        code = f" (code {error.code})" if error.code else ""
+        message = f"the server reported an error in the stream: {error.message}{code}"
+        super().__init__(message, run=run, steps=steps, messages=messages)
+        self.event = "error"
+        self.error = error
+
+
+class LimitExceededError(StreamError):
+    """What the server sent passes a bound of this library; the message names the bound."""
+
+
+class RunFailedError(AsyncRunsError):
+    """The run ended failed, cancelled, expired or incomplete; `run` is the ended run."""
+
+    def __init__(self, message: str, *, run: Run) -> None:
+        super().__init__(message)
+        self.run = run
+
+
+class RunTimeoutError(AsyncRunsError):
+    """A deadline passed before the run's end; `run` is the last that was seen of it."""
+
+    def __init__(self, message: str, *, run: Run | None = None) -> None:
+        super().__init__(message)
+        self.run = run
+
+
+class ToolError(AsyncRunsError):
+    """A tool call failed; the failure itself is chained as the cause."""
+
+
+class MaxRoundsExceeded(AsyncRunsError):  # noqa: N818 -- the name is part of the public design
+    """The run asked for tool outputs more often than `max_rounds` allows."""
+
+
+class PoolTimeoutError(AsyncRunsError):
+    """No connection of the pool became free in time; the message names the limit."""
+
+
+_BY_STATUS: Final[Mapping[int, type[APIStatusError]]] = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    409: ConflictError,
+    422: UnprocessableEntityError,
+    429: RateLimitError,
+}
+
+_FIRST_SERVER_ERROR: Final = 500
+
+# A live run locks its thread, and only these two texts tell so: the code is null.
+_ACTIVE_RUN: Final = re.compile(
+    r"Thread (?P<thread>\S+) already has an active run (?P<run>[^\s.]+)"
+    r"|Can't add messages to (?P<thread2>\S+) while a run (?P<run2>\S+) is active"
+)
+
+_HOSTED_API_ENDED: Final = (
+    "the Assistants API hosted there ended on 2026-08-26; "
+    "set base_url to a server that still speaks it"
+)
+
+
+def error_from_response(
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    method: str = "",
+    path: str = "",
+    host: str = "",
+) -> APIStatusError:
+    """Give the exception for an answer with an error status, ready to be raised.
+
+    `headers` must have lower-case names or be case-insensitive. Bodies of every known form are
+    understood: `{"error": {…}}`, `{"error": "…"}`, `{"detail": …}`, HTML and plain text.
+    """
+    facts = _facts(body) or {"message": _snippet(headers, body)}
+    message = str(facts.get("message") or _snippet(headers, body))
+    if status == 404 and host == "api.openai.com":  # noqa: PLR2004 -- the status itself
+        message = f"{message} ({_HOSTED_API_ENDED})"
+    active = _ACTIVE_RUN.search(message) if status == 400 else None  # noqa: PLR2004 -- the same
+    fallback = InternalServerError if status >= _FIRST_SERVER_ERROR else APIStatusError
+    kind = ActiveRunError if active else _BY_STATUS.get(status, fallback)
+    error = kind(
+        message,
+        status=status,
+        code=_text(facts.get("code")),
+        param=_text(facts.get("param")),
+        type=_text(facts.get("type")),
+        headers=headers,
+        body=body,
+        method=method,
+        path=path,
+    )
+    if active and isinstance(error, ActiveRunError):
+        error.thread_id = active["thread"] or active["thread2"]
+        error.run_id = active["run"] or active["run2"]
+    return error
+
+
+def _facts(body: bytes) -> dict[str, Any] | None:
+    """The error object in a body, with at least its message; None if the body has none."""
+    try:
+        decoded: Any = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    if not isinstance(decoded, dict):
+        return None
+    error = decoded.get("error", decoded.get("detail", decoded))
+    if isinstance(error, dict):
+        return error
+    if isinstance(error, str):
+        return {**decoded, "message": error}
+    return {"message": msgspec.json.encode(error).decode()[:SNIPPET]}
+
+
+def _snippet(headers: Mapping[str, str], body: bytes) -> str:
+    kind = headers.get("content-type", "no content type")
+    text = " ".join(body[: 4 * SNIPPET].decode("utf-8", "replace").split())
+    return f"{kind}: {text[:SNIPPET]}" if text else f"empty body ({kind})"
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)

@@ -1,0 +1,109 @@
+"""What every model shares: struct settings, the raw JSON beside an answer, unknown variants."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+__all__ = ["Answer", "Model", "RequestModel", "Timestamp", "Unknown", "to_dict", "to_json"]
+
+Timestamp = int | float
+"""Seconds since the Unix epoch; some servers send fractions."""
+
+UNKNOWN_TAG: Final = "asyncruns.unknown"
+"""The reserved `type` under which the lenient decode files a variant that has no struct here."""
+
+
+class Model(msgspec.Struct, kw_only=True, gc=False):
+    """An object of the API.
+
+    Decoding ignores unknown fields; constructors do not validate. A model holds a tree, never a
+    cycle, so the garbage collector need not look at it.
+    """
+
+
+class RequestModel(Model, kw_only=True, omit_defaults=True):
+    """A model that callers send, too: what they did not set is left out of the body."""
+
+
+class Answer:
+    """A mixin for objects that are an answer, or an item of one: what came beside the fields.
+
+    Both attributes stand outside equality, `repr` and encoding.
+    """
+
+    __slots__ = ("_raw", "_request_id")
+
+    _raw: bytes | None
+    _request_id: str | None
+
+    @property
+    def raw(self) -> bytes | None:
+        """The object's JSON as the server sent it; None where this library put it together."""
+        return getattr(self, "_raw", None)
+
+    @property
+    def request_id(self) -> str | None:
+        """The `x-request-id` of the answer that carried it; None where there was none."""
+        return getattr(self, "_request_id", None)
+
+
+class Unknown(Model, kw_only=True, tag_field="type", tag=UNKNOWN_TAG):
+    """A variant of a union that this library has no struct for, kept whole.
+
+    Each union has a subclass of its own, so that a `match` over the union stays exact.
+    """
+
+    unknown_type: str
+    """The `type` that the server sent; empty where it sent none."""
+    id: str | None = None
+    """The variant's `id`; None where it has none."""
+    index: int | None = None
+    """The variant's `index` in a delta; None where it has none."""
+    raw: bytes
+    """The variant's JSON."""
+
+    @property
+    def type(self) -> str:
+        """The `type` that the server sent."""
+        return self.unknown_type
+
+    @property
+    def value(self) -> dict[str, Any]:
+        """The variant's JSON, decoded afresh at each read."""
+        decoded: dict[str, Any] = msgspec.json.decode(self.raw)
+        return decoded
+
+
+def to_json(obj: object) -> bytes:
+    """Give an object as JSON: what the server sent where `raw` is there, else the known fields.
+
+    Takes every model, and lists and dicts of models. Raises TypeError for other things that
+    JSON cannot hold.
+    """
+    if isinstance(obj, Answer | Unknown) and obj.raw is not None:
+        return obj.raw
+    encoded = msgspec.json.encode(obj)
+    if UNKNOWN_TAG.encode() not in encoded:
+        return encoded
+    return msgspec.json.encode(_restored(obj))
+
+
+def to_dict(obj: object) -> Any:
+    """Give an object as dicts, lists, strings and numbers: `to_json`, decoded."""
+    return msgspec.json.decode(to_json(obj))
+
+
+def _restored(value: Any) -> Any:
+    """The value as plain JSON types, each unknown variant as what the server sent."""
+    if isinstance(value, Unknown):
+        return msgspec.Raw(value.raw)
+    if isinstance(value, msgspec.Struct):
+        plain = msgspec.to_builtins(value, builtin_types=(bytes,))
+        return {name: _restored(getattr(value, name, plain[name])) for name in plain}
+    if isinstance(value, dict):
+        return {name: _restored(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_restored(item) for item in value]
+    return value

@@ -1,0 +1,137 @@
+"""JSON to models: the typed decode, and the lenient one that runs only where it failed.
+
+The lenient decode works on the JSON's text, guided by the target type, and changes three things:
+
+- a member of a union whose `type` no struct has becomes the union's `Unknown…` struct;
+- a null where the type has no None is dropped, so that the field takes its default;
+- invalid UTF-8 and lone surrogates become U+FFFD.
+
+Then the typed decode runs again and has the last word.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+import msgspec
+from msgspec import Raw, inspect
+
+from asyncruns.models._base import UNKNOWN_TAG
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["DECODE_FAILURES", "ObjectDecoder", "decode_json"]
+
+T = TypeVar("T")
+
+DECODE_FAILURES: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""Everything that a decode of foreign bytes can raise."""
+
+_decode_members: Final = msgspec.json.Decoder(dict[str, Raw]).decode
+_decode_items: Final = msgspec.json.Decoder(list[Raw]).decode
+_decode_any: Final = msgspec.json.Decoder().decode
+
+_SURROGATES: Final = re.compile(
+    rb"\\(?:(u[dD][89abAB]..\\u[dD][c-fC-F]..)|(u[dD][89a-fA-F]..)|.)", re.DOTALL
+)
+
+
+class ObjectDecoder(Generic[T]):
+    """Decodes JSON to one type; costs what msgspec costs unless the typed decode fails.
+
+    Calling it raises ValueError, with the reason, for what is not JSON or not of the type.
+    """
+
+    __slots__ = ("_kind", "strict")
+
+    def __init__(self, kind: Any) -> None:
+        self._kind = kind
+        self.strict: Callable[[bytes], T] = msgspec.json.Decoder(kind).decode
+
+    def __call__(self, raw: bytes) -> T:
+        try:
+            return self.strict(raw)
+        except DECODE_FAILURES:
+            return self.lenient(raw)
+
+    def lenient(self, raw: bytes) -> T:
+        """Decode what the typed decode refused; raises ValueError where that cannot be done."""
+        try:
+            return self.strict(_relaxed(_readable(raw), _shape(self._kind)))
+        except DECODE_FAILURES as exc:
+            raise ValueError(str(exc)) from exc
+
+
+def decode_json(raw: bytes) -> Any:
+    """Decode any JSON to dicts, lists, strings and numbers; raises ValueError with the reason."""
+    try:
+        return _decode_any(_readable(raw))
+    except DECODE_FAILURES as exc:
+        raise ValueError(str(exc)) from exc
+
+
+def _readable(raw: bytes) -> bytes:
+    """The JSON with everything that is no valid text replaced by U+FFFD."""
+    text = raw.decode("utf-8", "replace").encode()
+    return _SURROGATES.sub(lambda escape: rb"\ufffd" if escape[2] else escape[0], text)
+
+
+@cache
+def _shape(kind: Any) -> inspect.Type:
+    return inspect.type_info(kind)
+
+
+def _relaxed(raw: bytes, shape: inspect.Type) -> bytes:
+    """The JSON as the typed decode takes it; unchanged where the shape says nothing about it."""
+    match raw.lstrip()[:1], shape:
+        case b"{", inspect.StructType():
+            return _relaxed_object(raw, shape)
+        case b"{", inspect.UnionType():
+            return _relaxed_variant(raw, shape)
+        case b"[", inspect.ListType():
+            items = [Raw(_relaxed(bytes(item), shape.item_type)) for item in _decode_items(raw)]
+            return msgspec.json.encode(items)
+        case b"[", inspect.UnionType():
+            lists = [member for member in shape.types if isinstance(member, inspect.ListType)]
+            return _relaxed(raw, lists[0]) if lists else raw
+        case _:
+            return raw
+
+
+def _relaxed_object(raw: bytes, shape: inspect.StructType) -> bytes:
+    members = _decode_members(raw)
+    for field in shape.fields:
+        value = members.get(field.encode_name)
+        if value is None:
+            continue
+        if bytes(value) == b"null" and not field.required and not _takes_null(field.type):
+            del members[field.encode_name]
+        else:
+            members[field.encode_name] = Raw(_relaxed(bytes(value), field.type))
+    return msgspec.json.encode(members)
+
+
+def _relaxed_variant(raw: bytes, shape: inspect.UnionType) -> bytes:
+    structs = {t.tag: t for t in shape.types if isinstance(t, inspect.StructType)}
+    if UNKNOWN_TAG not in structs:
+        return _relaxed(raw, next(iter(structs.values()))) if len(structs) == 1 else raw
+    members = _decode_members(raw)
+    tag = _decode_any(members.get("type", Raw(b'""')))
+    if tag in structs and tag != UNKNOWN_TAG:
+        return _relaxed_object(raw, structs[tag])
+    unknown: dict[str, Any] = {
+        "type": UNKNOWN_TAG,
+        "unknown_type": tag if isinstance(tag, str) else "",
+        "raw": raw,
+        **{name: members[name] for name in ("id", "index") if name in members},
+    }
+    return msgspec.json.encode(unknown)
+
+
+def _takes_null(shape: inspect.Type) -> bool:
+    if isinstance(shape, inspect.UnionType):
+        return shape.includes_none
+    return isinstance(shape, inspect.NoneType | inspect.AnyType | inspect.RawType)
