@@ -1,0 +1,45 @@
+"""Refused requests: what is wrong, as the error body that the client gets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class ApiError(Exception):
+    """A request that is answered with an HTTP error."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.param = param
+        self.code = code
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The JSON body of the answer."""
+        return {
+            "error": {
+                "message": self.message,
+                "type": "invalid_request_error",
+                "param": self.param,
+                "code": self.code,
+            }
+        }
+
+
+def bad_request(message: str, *, param: str | None = None, code: str | None = None) -> ApiError:
+    """Return a 400."""
+    return ApiError(400, message, param=param, code=code)
+
+
+def not_found(kind: str, wanted: str) -> ApiError:
+    """Return the 404 for an id that the emulator does not know."""
+    return ApiError(404, f"No {kind} found with id '{wanted}'.")

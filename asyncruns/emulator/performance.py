@@ -1,0 +1,123 @@
+"""A script at work: the actions it yields to the events of its run."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import aclosing
+from itertools import chain, zip_longest
+from typing import TYPE_CHECKING, Any
+
+from asyncruns.emulator.actions import (
+    Call,
+    Fail,
+    Incomplete,
+    Parallel,
+    RunCode,
+    Say,
+    SearchFiles,
+    Wait,
+)
+from asyncruns.emulator.drafts import call_deltas, part_deltas
+from asyncruns.emulator.scripts import Context
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+
+    from asyncruns.emulator.life import LiveRun
+    from asyncruns.emulator.records import Json
+    from asyncruns.emulator.scripts import Script
+
+logger = logging.getLogger(__name__)
+
+
+async def perform(run: LiveRun, script: Script) -> None:
+    """Take a run from its creation to its end. A script that raises fails the run, saying why."""
+    run.begin()
+    try:
+        await _play(run, script)
+    except Exception as error:
+        logger.exception("The script of %s raised", run.record["id"])
+        run.end("failed", error={"code": "server_error", "message": f"The script raised {error!r}"})
+    else:
+        run.end("completed")
+
+
+async def _play(run: LiveRun, script: Script) -> None:
+    result: Any = None
+    async with aclosing(script(Context(run))) as actions:
+        while run.performing:
+            try:
+                action = await actions.asend(result)
+            except StopAsyncIteration:
+                return
+            result = await _ACTIONS[type(action)](run, action)
+
+
+async def _say(run: LiveRun, say: Say) -> None:
+    message_id = say.id or run.stage.ids.new("msg")
+    run.begin_step(
+        {"type": "message_creation", "message_creation": {"message_id": message_id}}, say.step_id
+    )
+    draft = run.begin_message(message_id)
+    for index, part in enumerate(say.parts):
+        for delta in part_deltas(draft, index, part):
+            await run.emit_delta(draft, {"content": [delta]})
+    if say.ending is not None:
+        await _ACTIONS[type(say.ending)](run, say.ending)
+    run.end_message()
+    run.end_step()
+
+
+async def _use_tools(run: LiveRun, parallel: Parallel) -> list[str]:
+    draft = run.begin_step({"type": "tool_calls", "tool_calls": []}, parallel.step_id)
+    writings = [
+        call_deltas(draft, index, call, call.id or run.stage.ids.new("call"))
+        for index, call in enumerate(parallel.calls)
+    ]
+    ordered = _take_turns(writings) if parallel.interleave else chain.from_iterable(writings)
+    for delta in ordered:
+        details = {"type": "tool_calls", "tool_calls": [delta]}
+        await run.emit_delta(draft, {"step_details": details})
+    if parallel.ending is not None:
+        await _ACTIONS[type(parallel.ending)](run, parallel.ending)
+        return []
+    calls = draft.record["step_details"]["tool_calls"]
+    functions = [call for call in calls if call["type"] == "function"]
+    if functions:
+        return await run.ask(functions)
+    run.end_step()
+    return []
+
+
+def _take_turns(writings: Iterable[Iterator[Json]]) -> Iterator[Json]:
+    for turn in zip_longest(*writings):
+        yield from filter(None, turn)
+
+
+async def _use_tool(run: LiveRun, call: Call | RunCode | SearchFiles) -> str | None:
+    outputs = await _use_tools(run, Parallel(call))
+    return outputs[0] if outputs else None
+
+
+async def _fail(run: LiveRun, fail: Fail) -> None:
+    run.end("failed", error={"code": fail.code, "message": fail.message})
+
+
+async def _leave_incomplete(run: LiveRun, incomplete: Incomplete) -> None:
+    run.end("incomplete", reason=incomplete.reason)
+
+
+async def _wait(run: LiveRun, wait: Wait) -> None:
+    await run.wait(wait.seconds)
+
+
+_ACTIONS: Mapping[type, Callable[[LiveRun, Any], Awaitable[Any]]] = {
+    Say: _say,
+    Parallel: _use_tools,
+    Call: _use_tool,
+    RunCode: _use_tool,
+    SearchFiles: _use_tool,
+    Fail: _fail,
+    Incomplete: _leave_incomplete,
+    Wait: _wait,
+}

@@ -1,0 +1,86 @@
+"""A run's events to the bytes of one HTTP answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+from aiohttp import ClientConnectionResetError, web
+
+from asyncruns.emulator.records import encode, without_content
+
+if TYPE_CHECKING:
+    from asyncruns.emulator.records import Json
+
+
+class Event(NamedTuple):
+    """One event of a stream, its data already encoded."""
+
+    name: str
+    data: bytes
+
+
+DONE = Event("done", b"[DONE]")
+
+
+class Subscription:
+    """The events of one stretch of a run, kept until they are read."""
+
+    def __init__(self, *, content: bool) -> None:
+        self._content = content
+        self._events: deque[Event] = deque()
+        self._news = asyncio.Event()
+        self._closed = False
+
+    def put(self, name: str, record: Json) -> None:
+        """Add an event with the record as it is now."""
+        if not self._content and record["object"] == "thread.run.step":
+            record = without_content(record)
+        self._add(Event(name, encode(record)))
+
+    def finish(self) -> None:
+        """Add the last event and close."""
+        self._add(DONE)
+        self.close()
+
+    def close(self) -> None:
+        """Let the reader stop after the events that are there."""
+        self._closed = True
+        self._news.set()
+
+    async def next(self) -> Event | None:
+        """Return the next event as soon as there is one; None when no more will come."""
+        while not self._events:
+            if self._closed:
+                return None
+            self._news.clear()
+            await self._news.wait()
+        return self._events.popleft()
+
+    def _add(self, event: Event) -> None:
+        self._events.append(event)
+        self._news.set()
+
+
+def frame(event: Event) -> bytes:
+    """Return an event as it goes over the wire."""
+    return b"event: %b\ndata: %b\n\n" % (event.name.encode(), event.data)
+
+
+async def send(request: web.Request, subscription: Subscription) -> web.StreamResponse:
+    """Write the events as they come, one HTTP chunk each, until the subscription closes.
+
+    All bytes of all streams pass here. A client that goes away stops only the writing.
+    """
+    response = web.StreamResponse(
+        headers={"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
+    )
+    try:
+        await response.prepare(request)
+        while (event := await subscription.next()) is not None:
+            await response.write(frame(event))
+        await response.write_eof()
+    except ClientConnectionResetError:
+        subscription.close()
+    return response
