@@ -6,7 +6,16 @@ empty struct; any other field that is left out is None. Enumerations are open: a
 reference's values, and any other string decodes too.
 """
 
-from asyncruns.models._base import Answer, Model, RequestModel, Timestamp, Unknown, to_dict, to_json
+from asyncruns.models._base import (
+    Answer,
+    Model,
+    RequestModel,
+    Timestamp,
+    Unknown,
+    remember,
+    to_dict,
+    to_json,
+)
 from asyncruns.models._decode import DECODE_FAILURES, ObjectDecoder, decode_json
 from asyncruns.models.assistant import Assistant, AssistantDeleted
 from asyncruns.models.error import ErrorObject
@@ -115,6 +124,7 @@ from asyncruns.models.tool_calls import (
     FileSearchCallRankingOptions,
     FileSearchResult,
     FileSearchResultContent,
+    FileSearchToolCall,
     Function,
     FunctionToolCall,
     ToolCall,
@@ -187,6 +197,7 @@ __all__ = [
     "FileSearchResult",
     "FileSearchResultContent",
     "FileSearchTool",
+    "FileSearchToolCall",
     "FileSearchToolCallDelta",
     "Function",
     "FunctionDefinition",
@@ -267,6 +278,7 @@ __all__ = [
     "UnknownToolCallDelta",
     "Usage",
     "decode_json",
+    "remember",
     "to_dict",
     "to_json",
 ]

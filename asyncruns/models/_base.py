@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
-__all__ = ["Answer", "Model", "RequestModel", "Timestamp", "Unknown", "to_dict", "to_json"]
+__all__ = [
+    "Answer",
+    "Model",
+    "RequestModel",
+    "Timestamp",
+    "Unknown",
+    "remember",
+    "to_dict",
+    "to_json",
+]
 
 Timestamp = int | float
 """Seconds since the Unix epoch; some servers send fractions."""
@@ -47,6 +56,16 @@ class Answer:
     def request_id(self) -> str | None:
         """The `x-request-id` of the answer that carried it; None where there was none."""
         return getattr(self, "_request_id", None)
+
+
+AnswerT = TypeVar("AnswerT", bound=Answer)
+
+
+def remember(answer: AnswerT, raw: bytes | None, request_id: str | None = None) -> AnswerT:
+    """Put beside an object what it was decoded from, and give the object."""
+    answer._raw = raw  # noqa: SLF001 -- the one place that sets what Answer shows
+    answer._request_id = request_id  # noqa: SLF001 -- the same
+    return answer
 
 
 class Unknown(Model, kw_only=True, tag_field="type", tag=UNKNOWN_TAG):

@@ -34,6 +34,8 @@ _decode_members: Final = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_items: Final = msgspec.json.Decoder(list[Raw]).decode
 _decode_any: Final = msgspec.json.Decoder().decode
 
+_NOTHING: Final = Raw(b"")
+
 _SURROGATES: Final = re.compile(
     rb"\\(?:(u[dD][89abAB]..\\u[dD][c-fC-F]..)|(u[dD][89a-fA-F]..)|.)", re.DOTALL
 )
@@ -126,8 +128,11 @@ def _relaxed_variant(raw: bytes, shape: inspect.UnionType) -> bytes:
         "type": UNKNOWN_TAG,
         "unknown_type": tag if isinstance(tag, str) else "",
         "raw": raw,
-        **{name: members[name] for name in ("id", "index") if name in members},
     }
+    if (part_id := bytes(members.get("id", _NOTHING))).startswith(b'"'):
+        unknown["id"] = Raw(part_id)
+    if (index := bytes(members.get("index", _NOTHING))).removeprefix(b"-").isdigit():
+        unknown["index"] = Raw(index)
     return msgspec.json.encode(unknown)
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "FileSearchCallRankingOptions",
     "FileSearchResult",
     "FileSearchResultContent",
+    "FileSearchToolCall",
     "Function",
     "FunctionToolCall",
     "ToolCall",

@@ -1,0 +1,313 @@
+"""Events to snapshots: folds deltas by index into complete objects.
+
+The rules, for every function below:
+
+1.  Everything is keyed by the id of its step or message, never by "the current one": deltas of
+    different objects interleave.
+2.  Within an object, parts (tool calls, content parts, outputs, annotations) are keyed by `index`.
+    Indexes may come in any order and with gaps; the snapshot lists the parts by rising index. A
+    part without an index is found by its id, or else by its place in the delta. A negative index,
+    or one over `MAX_INDEX`, is an error.
+3.  Text `value`, `refusal`, function `arguments`, code `input` and `logs` are concatenated. Of
+    everything else the last value that is not null wins.
+4.  A delta that gives the id of its call once more, and as arguments or input all that has come so
+    far, repeats the call: nothing is added.
+5.  An object that is not there yet (its `created` came late, or never) is opened by its delta.
+6.  A whole object (created, in_progress, every end) replaces the snapshot. If it has no details (no
+    calls, no content) and the snapshot has, the snapshot's details stay.
+7.  An end is an end: a later whole object that is still alive changes nothing. A delta after it
+    still counts, but a string that the end gave is complete and takes no more pieces.
+8.  A part whose type changes starts anew.
+9.  Parent ids that a server leaves out are filled in from the run.
+
+Strings are lists of pieces, joined when a snapshot is read, and the joined string replaces the
+pieces: folding a delta costs the same however large the object is. A snapshot that was handed out
+is never changed; reading one again costs nothing until the object changes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args
+
+from msgspec.structs import replace
+
+from asyncruns.events import (
+    MessageEvent,
+    RunEvent,
+    RunStepEvent,
+    ThreadCreated,
+    ThreadMessageDelta,
+    ThreadRunStepDelta,
+)
+from asyncruns.models import (
+    ENDED_MESSAGE,
+    ENDED_RUN,
+    ENDED_STEP,
+    Message,
+    MessageCreationStepDetails,
+    MessageDelta,
+    MessageDeltaEvent,
+    Run,
+    RunStep,
+    RunStepDelta,
+    RunStepDeltaEvent,
+    RunStepDeltaMessageDelta,
+    Thread,
+    ToolCallDeltaObject,
+    ToolCallsStepDetails,
+    UnknownStepDetailsDelta,
+    remember,
+)
+from asyncruns.parts import CALLS, CONTENT, MessageCreationPart, Part, Parts, UnknownDetailsPart
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import msgspec
+
+    from asyncruns.events import Event
+
+__all__ = ["Accumulator"]
+
+
+class Accumulator:
+    """Folds the events of a stream into a run, its steps and its messages. It does no I/O.
+
+    Feed it each event once, in the order of the stream, and read the snapshots at any time.
+    """
+
+    __slots__ = ("_messages", "_steps", "run", "thread")
+
+    def __init__(self) -> None:
+        self.run: Run | None = None
+        """The run as the last run event gave it; None before the first."""
+        self.thread: Thread | None = None
+        """The thread, where the stream created it; None otherwise."""
+        self._steps: dict[str, _StepBuilder] = {}
+        self._messages: dict[str, _MessageBuilder] = {}
+
+    @property
+    def steps(self) -> list[RunStep]:
+        """The run's steps so far, in the order of their appearance."""
+        return [builder.snapshot() for builder in self._steps.values()]
+
+    @property
+    def messages(self) -> list[Message]:
+        """The run's messages so far, in the order of their appearance."""
+        return [builder.snapshot() for builder in self._messages.values()]
+
+    def step(self, step_id: str) -> RunStep | None:
+        """One step as it is now; None if nothing of it has come."""
+        builder = self._steps.get(step_id)
+        return None if builder is None else builder.snapshot()
+
+    def message(self, message_id: str) -> Message | None:
+        """One message as it is now; None if nothing of it has come."""
+        builder = self._messages.get(message_id)
+        return None if builder is None else builder.snapshot()
+
+    def apply(self, event: Event) -> None:
+        """Fold one event; the same cost for every delta, however much has been folded before.
+
+        Raises StreamError for a delta that no snapshot can take, and LimitExceededError for an
+        index out of bounds; the snapshots stay readable.
+        """
+        fold = self._folds.get(event.__class__)
+        if fold is not None:
+            fold(self, event.data)
+
+    def _take_thread(self, thread: Thread) -> None:
+        self.thread = thread
+
+    def _take_run(self, run: Run) -> None:
+        if self.run is not None and self.run.status in ENDED_RUN and run.status not in ENDED_RUN:
+            return
+        if not run.thread_id and self.thread is not None:
+            run.thread_id = self.thread.id
+        first, self.run = self.run is None, run
+        if first:
+            for step in self._steps.values():
+                step.adopt(run)
+            for message in self._messages.values():
+                message.adopt(run)
+
+    def _take_step(self, step: RunStep) -> None:
+        builder = self._steps.get(step.id)
+        if builder is None:
+            builder = self._steps[step.id] = _StepBuilder(step)
+        else:
+            builder.take(step)
+        if self.run is not None:
+            builder.adopt(self.run)
+
+    def _take_message(self, message: Message) -> None:
+        builder = self._messages.get(message.id)
+        if builder is None:
+            builder = self._messages[message.id] = _MessageBuilder(message)
+        else:
+            builder.take(message)
+        if self.run is not None:
+            builder.adopt(self.run)
+
+    def _fold_step(self, change: RunStepDeltaEvent) -> None:
+        builder = self._steps.get(change.id)
+        if builder is None:
+            self._take_step(RunStep(id=change.id, status="in_progress"))
+            builder = self._steps[change.id]
+        builder.apply(change.delta)
+
+    def _fold_message(self, change: MessageDeltaEvent) -> None:
+        builder = self._messages.get(change.id)
+        if builder is None:
+            self._take_message(Message(id=change.id, status="in_progress"))
+            builder = self._messages[change.id]
+        builder.apply(change.delta)
+
+    _folds: ClassVar[dict[Any, Callable[[Accumulator, Any], None]]] = {
+        ThreadCreated: _take_thread,
+        **dict.fromkeys(get_args(RunEvent), _take_run),
+        **dict.fromkeys(get_args(RunStepEvent), _take_step),
+        **dict.fromkeys(get_args(MessageEvent), _take_message),
+        ThreadRunStepDelta: _fold_step,
+        ThreadMessageDelta: _fold_message,
+    }
+
+
+WholeT = TypeVar("WholeT", RunStep, Message)
+
+
+class _Builder(ABC, Generic[WholeT]):
+    """One object: as the server last gave it whole, and the parts that deltas made since."""
+
+    __slots__ = ("_snapshot", "base", "parts")
+
+    ended: ClassVar[frozenset[str]]
+    kinds: ClassVar[dict[type, type[Part]]]
+
+    def __init__(self, whole: WholeT) -> None:
+        self.base: WholeT = whole
+        self.parts = Parts(self.kinds)
+        self._snapshot: WholeT | None = whole
+
+    def take(self, whole: WholeT) -> None:
+        """Put a whole object in place of the snapshot (rules 6 and 7)."""
+        if self.base.status in self.ended and whole.status not in self.ended:
+            return
+        if self._has_details(whole) or not (self.parts or self._has_details(self.base)):
+            self.base = self._snapshot = whole
+            self.parts = Parts(self.kinds)
+        else:
+            self.seed()
+            self.base = self._keeping_details(whole)
+            self._snapshot = None
+
+    def seed(self) -> None:
+        """Make parts of the details that came whole, so that deltas go on from there."""
+        self.parts.seed(self._listed(), complete=self.base.status in self.ended)
+
+    def snapshot(self) -> WholeT:
+        if self._snapshot is None:
+            self._snapshot = self._build() if self.parts else self.base
+        return self._snapshot
+
+    def adopt(self, run: Run) -> None:
+        """Fill in the parents' ids that the server left out (rule 9)."""
+        ids = {"thread_id": run.thread_id, "run_id": run.id, "assistant_id": run.assistant_id}
+        missing = {name: id_ for name, id_ in ids.items() if not getattr(self.base, name) and id_}
+        if missing:
+            self.base = remember(replace(self.base, **missing), self.base.raw)
+            self._snapshot = None
+
+    @abstractmethod
+    def _has_details(self, whole: WholeT) -> bool:
+        """Whether a whole object says what is in it."""
+
+    @abstractmethod
+    def _listed(self) -> Sequence[msgspec.Struct]:
+        """The parts of the base, as it lists them."""
+
+    @abstractmethod
+    def _keeping_details(self, whole: WholeT) -> WholeT:
+        """The whole object, with the details of the base that are no list of parts."""
+
+    @abstractmethod
+    def _build(self) -> WholeT:
+        """The base with the parts as they are now."""
+
+
+class _StepBuilder(_Builder[RunStep]):
+    __slots__ = ()
+
+    ended = ENDED_STEP
+    kinds = CALLS
+
+    def apply(self, delta: RunStepDelta) -> None:
+        details = delta.step_details
+        if isinstance(details, ToolCallDeltaObject):
+            if not self.parts:
+                self.seed()
+            self.parts.apply(details.tool_calls or ())
+            self._snapshot = None
+        elif details is not None:
+            self._apply_other(details)
+
+    def _apply_other(self, delta: RunStepDeltaMessageDelta | UnknownStepDetailsDelta) -> None:
+        """Fold details that are no list of calls."""
+        before = self.base.step_details
+        kind: Any = MessageCreationPart
+        if isinstance(delta, UnknownStepDetailsDelta):
+            kind = UnknownDetailsPart
+        part = kind.of(before) if isinstance(before, kind.whole) else kind()
+        part.apply(delta)
+        after = part.build()
+        self.base = replace(self.base, step_details=after, type=self.base.type or after.type)
+        self.parts = Parts(self.kinds)
+        self._snapshot = self.base
+
+    def _has_details(self, whole: RunStep) -> bool:
+        match whole.step_details:
+            case ToolCallsStepDetails(tool_calls=calls):
+                return bool(calls)
+            case MessageCreationStepDetails(message_creation=creation):
+                return creation.message_id is not None
+            case details:
+                return details is not None
+
+    def _listed(self) -> Sequence[msgspec.Struct]:
+        details = self.base.step_details
+        return details.tool_calls if isinstance(details, ToolCallsStepDetails) else ()
+
+    def _keeping_details(self, whole: RunStep) -> RunStep:
+        return whole if self.parts else replace(whole, step_details=self.base.step_details)
+
+    def _build(self) -> RunStep:
+        details = ToolCallsStepDetails(tool_calls=self.parts.build())
+        return replace(self.base, step_details=details, type=self.base.type or details.type)
+
+
+class _MessageBuilder(_Builder[Message]):
+    __slots__ = ()
+
+    ended = ENDED_MESSAGE
+    kinds = CONTENT
+
+    def apply(self, delta: MessageDelta) -> None:
+        if not self.parts:
+            self.seed()
+        self.parts.apply(delta.content or ())
+        if delta.role is not None and delta.role != self.base.role:
+            self.base = replace(self.base, role=delta.role)
+        self._snapshot = None
+
+    def _has_details(self, whole: Message) -> bool:
+        return bool(whole.content)
+
+    def _listed(self) -> Sequence[msgspec.Struct]:
+        return self.base.content
+
+    def _keeping_details(self, whole: Message) -> Message:
+        return whole
+
+    def _build(self) -> Message:
+        return replace(self.base, content=self.parts.build())
