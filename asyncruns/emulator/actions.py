@@ -99,9 +99,7 @@ class Say:
         id: str | None = None,  # noqa: A002 - the reference's word
         step_id: str | None = None,
     ) -> None:
-        self.parts: list[Part] = [
-            part if isinstance(part, Part) else Text(part) for part in parts
-        ]
+        self.parts: list[Part] = [part if isinstance(part, Part) else Text(part) for part in parts]
         self.ending = ending
         self.id = id
         self.step_id = step_id

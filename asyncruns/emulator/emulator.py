@@ -66,6 +66,7 @@ class Emulator:
             api_key=api_key,
             port=port,
             ssl_context=ssl_context,
+            seed=seed,
             on_shutdown=self._stop_runs,
         )
         self._scheme = "http" if ssl_context is None else "https"

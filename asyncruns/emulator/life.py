@@ -82,6 +82,7 @@ class LiveRun:
         self._outputs: asyncio.Future[list[str]] | None = None
         self._task: asyncio.Task[None] | None = None
         self._timer = stage.clock.call_at(record["expires_at"], partial(self.end, "expired"))
+        self._prompt_tokens = 0
         self._emitted = 0
         self._due = 0.0
 
@@ -115,9 +116,7 @@ class LiveRun:
         """Begin the run; `performance` is its script at work."""
         self._task = self.stage.spawn(performance)
 
-    def submit(
-        self, outputs: Sequence[tuple[str, str]], *, stream: bool
-    ) -> Subscription | None:
+    def submit(self, outputs: Sequence[tuple[str, str]], *, stream: bool) -> Subscription | None:
         """Answer the calls that the run waits for: pairs of call id and output, each call once.
 
         Returns the events from here on if `stream`. Raises ApiError (400).
@@ -172,6 +171,7 @@ class LiveRun:
         step = records.step(self.record, step_id or stage.ids.new("step"), details, stage.now())
         self.steps[step["id"]] = step
         self._step = Draft(step)
+        self._prompt_tokens = self._estimate_prompt()
         self.emit("thread.run.step.created", step)
         self.emit("thread.run.step.in_progress", step)
         return self._step
@@ -290,14 +290,14 @@ class LiveRun:
         step.update(
             status=ending.step,
             last_error=error,
-            usage=records.usage(self._prompt_tokens(), self._step.deltas),
+            usage=records.usage(self._prompt_tokens, self._step.deltas),
         )
         if ending.stamp is not None:
             step[ending.stamp] = self.stage.now()
         self.emit(f"thread.run.step.{ending.step}", step)
         self._step = None
 
-    def _prompt_tokens(self) -> int:
+    def _estimate_prompt(self) -> int:
         spoken = sum(estimate(records.text_of(one)) for one in self.thread.messages.values())
         return spoken + estimate(self.record["instructions"] or "")
 

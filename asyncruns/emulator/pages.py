@@ -42,7 +42,7 @@ def _limit(query: Mapping[str, str]) -> int:
     text = query.get("limit", str(DEFAULT_LIMIT))
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= LARGEST_LIMIT):
         raise bad_request(
-            f"Invalid 'limit': expected an integer from 1 to {LARGEST_LIMIT}, got '{text}' instead.",
+            f"Invalid 'limit': expected an integer from 1 to {LARGEST_LIMIT}, got '{text}'.",
             param="limit",
             code="invalid_value",
         )

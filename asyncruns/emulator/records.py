@@ -19,12 +19,12 @@ encode = msgspec.json.Encoder().encode
 """Record to bytes: the one encoder, so that an object has the same bytes wherever it is shown."""
 
 
-def given(value: Any, default: Any = None) -> Any:
+def given(value: object, default: Any = None) -> Any:
     """Return a request's field as plain JSON, or the default where it is left out or null."""
     return default if value is UNSET or value is None else msgspec.to_builtins(value)
 
 
-def tool_resources(asked: requests.ToolResources | None | Any, ids: Ids) -> Json:
+def tool_resources(asked: object, ids: Ids) -> Json:
     """Return the resources asked for, with the id of a vector store that is made on the spot."""
     resources: Json = given(asked, {})
     search = resources.get("file_search", {})
@@ -85,6 +85,7 @@ def message(body: requests.CreateMessage, thread_id: str, ids: Ids, now: int) ->
 
 
 def _content(content: str | Iterable[Any]) -> list[Json]:
+    parts: list[Json]
     parts = [{"type": "text", "text": content}] if isinstance(content, str) else given(content)
     for part in parts:
         if part["type"] == "text":

@@ -28,9 +28,7 @@ Name: TypeAlias = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 Temperature: TypeAlias = Annotated[float, Meta(ge=0, le=2)] | None
 TopP: TypeAlias = Annotated[float, Meta(ge=0, le=1)] | None
 TokenLimit: TypeAlias = Annotated[int, Meta(ge=256)] | None
-Effort: TypeAlias = (
-    Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None
-)
+Effort: TypeAlias = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None
 
 
 class FunctionDefinition(Body, kw_only=True):
@@ -176,9 +174,7 @@ class CreateMessage(Body, kw_only=True):
     """A new message."""
 
     role: Literal["user", "assistant"]
-    content: (
-        str | Annotated[list[TextPart | ImageFilePart | ImageURLPart], Meta(min_length=1)]
-    )
+    content: str | Annotated[list[TextPart | ImageFilePart | ImageURLPart], Meta(min_length=1)]
     attachments: list[Attachment] | None = None
     metadata: Metadata = None
 
@@ -247,26 +243,31 @@ class Truncation(Body, kw_only=True):
     last_messages: Annotated[int, Meta(ge=1)] | None = None
 
 
-class ModifyAssistant(Body, kw_only=True):
-    """Changes to an assistant; what is left out stays."""
+class AssistantSettings(Body, kw_only=True):
+    """What creating and modifying an assistant have in common."""
 
-    model: str | UnsetType = UNSET
-    name: Annotated[str, Meta(max_length=256)] | None | UnsetType = UNSET
-    description: Annotated[str, Meta(max_length=512)] | None | UnsetType = UNSET
-    instructions: Annotated[str, Meta(max_length=256_000)] | None | UnsetType = UNSET
+    name: Annotated[str, Meta(max_length=256)] | UnsetType | None = UNSET
+    description: Annotated[str, Meta(max_length=512)] | UnsetType | None = UNSET
+    instructions: Annotated[str, Meta(max_length=256_000)] | UnsetType | None = UNSET
     reasoning_effort: Effort | UnsetType = UNSET
     tools: AssistantTools | UnsetType = UNSET
-    tool_resources: ToolResources | None | UnsetType = UNSET
+    tool_resources: ToolResources | UnsetType | None = UNSET
     metadata: Metadata | UnsetType = UNSET
     temperature: Temperature | UnsetType = UNSET
     top_p: TopP | UnsetType = UNSET
     response_format: ResponseFormat | UnsetType = UNSET
 
 
-class CreateAssistant(ModifyAssistant, kw_only=True):
+class CreateAssistant(AssistantSettings, kw_only=True):
     """A new assistant."""
 
-    model: str  # pyright: ignore[reportGeneralTypeIssues] - required here, optional in a change
+    model: str
+
+
+class ModifyAssistant(AssistantSettings, kw_only=True):
+    """Changes to an assistant; what is left out stays."""
+
+    model: str | UnsetType = UNSET
 
 
 class CreateThread(Body, kw_only=True):
@@ -280,7 +281,7 @@ class CreateThread(Body, kw_only=True):
 class ModifyThread(Body, kw_only=True):
     """Changes to a thread."""
 
-    tool_resources: ToolResources | None | UnsetType = UNSET
+    tool_resources: ToolResources | UnsetType | None = UNSET
     metadata: Metadata | UnsetType = UNSET
 
 

@@ -50,13 +50,11 @@ class _Examples:
         """Return a value for a schema; `name` is what it is called where it stands."""
         if not isinstance(schema, dict):
             return name
-        if schema.get("default") is not None:
-            return schema["default"]
-        for key, build in self._KEYWORDS.items():
+        for key, build in _KEYWORDS.items():
             if key in schema:
                 return build(self, schema, name)
         kind = self._kind(schema)
-        return self._TYPES.get(kind, _Examples._string)(self, schema, name)
+        return _TYPES.get(kind, _Examples.string)(self, schema, name)
 
     @staticmethod
     def _kind(schema: Json) -> str:
@@ -67,7 +65,8 @@ class _Examples:
             return "object"
         return str(kind)
 
-    def _reference(self, schema: Json, name: str) -> Any:
+    def reference(self, schema: Json, name: str) -> Any:
+        """Follow a $ref, but none that is being followed already."""
         pointer = schema["$ref"]
         if pointer in self._following:
             return IMPOSSIBLE
@@ -84,13 +83,15 @@ class _Examples:
             target = target.get(key) if isinstance(target, dict) else None
         return target
 
-    def _first_possible(self, schema: Json, name: str) -> Any:
+    def first_possible(self, schema: Json, name: str) -> Any:
+        """Take the first option that has a value, null last."""
         options = schema.get("anyOf") or schema.get("oneOf") or []
         ordered = sorted(options, key=lambda option: option == {"type": "null"})
         values = (self.value(option, name) for option in ordered)
         return next((value for value in values if value is not IMPOSSIBLE), IMPOSSIBLE)
 
-    def _merged(self, schema: Json, name: str) -> Any:
+    def merged(self, schema: Json, name: str) -> Any:
+        """Put the parts of an allOf together."""
         merged: Json = {key: value for key, value in schema.items() if key != "allOf"}
         for part in schema["allOf"]:
             resolved = self._resolve(part["$ref"]) if "$ref" in part else part
@@ -98,7 +99,8 @@ class _Examples:
                 merged[key] = _both(merged.get(key), value)
         return self.value(merged, name)
 
-    def _object(self, schema: Json, _name: str) -> Any:
+    def object(self, schema: Json, _name: str) -> Any:
+        """Fill in every property that has a value, and all that are required."""
         required = schema.get("required", [])
         made: Json = {}
         for key, property_ in schema.get("properties", {}).items():
@@ -109,7 +111,8 @@ class _Examples:
                 return IMPOSSIBLE
         return {**{key: key for key in required}, **made}
 
-    def _array(self, schema: Json, name: str) -> Any:
+    def array(self, schema: Json, name: str) -> Any:
+        """Take one item, or as many as the bounds ask for."""
         first = [self.value(one, name) for one in schema.get("prefixItems", [])]
         wanted = max(schema.get("minItems", 0), 0 if first else 1)
         wanted = min(wanted, schema.get("maxItems", wanted))
@@ -118,46 +121,45 @@ class _Examples:
             return first if schema.get("minItems", 0) <= len(first) else IMPOSSIBLE
         return first + [item] * (wanted - len(first))
 
-    def _string(self, schema: Json, name: str) -> str:
+    def string(self, schema: Json, name: str) -> str:
+        """Look like the format, or take the name in a fitting length."""
         if schema.get("format") in STRINGS:
             return STRINGS[schema["format"]]
         padded = name.ljust(schema.get("minLength", 0), "x")
         return padded[: schema.get("maxLength", len(padded))]
 
-    def _integer(self, schema: Json, _name: str) -> int:
+    def integer(self, schema: Json, _name: str) -> int:
+        """Stay within the bounds, near 1."""
         low = max(schema.get("minimum", -math.inf), schema.get("exclusiveMinimum", -math.inf) + 1)
         high = min(schema.get("maximum", math.inf), schema.get("exclusiveMaximum", math.inf) - 1)
         return int(_multiple(min(max(1, low), high), high, schema.get("multipleOf", 1)))
 
-    def _number(self, schema: Json, _name: str) -> float:
-        low = schema.get("minimum", schema.get("exclusiveMinimum", -math.inf))
-        high = schema.get("maximum", schema.get("exclusiveMaximum", math.inf))
+    def number(self, schema: Json, _name: str) -> float:
+        """Stay within the bounds: in the middle, or near 1.5."""
+        low = _bound(schema, ("minimum", "exclusiveMinimum"), -math.inf)
+        high = _bound(schema, ("maximum", "exclusiveMaximum"), math.inf)
         value = (low + high) / 2 if math.isfinite(low + high) else _beside(low, high)
         return _multiple(value, high, schema["multipleOf"]) if "multipleOf" in schema else value
 
-    def _boolean(self, _schema: Json, _name: str) -> bool:
-        return True
 
-    def _null(self, _schema: Json, _name: str) -> None:
-        return None
-
-    _KEYWORDS: Mapping[str, Callable[[_Examples, Json, str], Any]] = {
-        "const": lambda _, schema, _name: schema["const"],
-        "enum": lambda _, schema, _name: schema["enum"][0],
-        "$ref": _reference,
-        "anyOf": _first_possible,
-        "oneOf": _first_possible,
-        "allOf": _merged,
-    }
-    _TYPES: Mapping[str, Callable[[_Examples, Json, str], Any]] = {
-        "object": _object,
-        "array": _array,
-        "string": _string,
-        "integer": _integer,
-        "number": _number,
-        "boolean": _boolean,
-        "null": _null,
-    }
+_KEYWORDS: Mapping[str, Callable[[_Examples, Json, str], Any]] = {
+    "const": lambda _, schema, _name: schema["const"],
+    "default": lambda _, schema, _name: schema["default"],
+    "enum": lambda _, schema, _name: schema["enum"][0],
+    "$ref": _Examples.reference,
+    "anyOf": _Examples.first_possible,
+    "oneOf": _Examples.first_possible,
+    "allOf": _Examples.merged,
+}
+_TYPES: Mapping[str, Callable[[_Examples, Json, str], Any]] = {
+    "object": _Examples.object,
+    "array": _Examples.array,
+    "string": _Examples.string,
+    "integer": _Examples.integer,
+    "number": _Examples.number,
+    "boolean": lambda _, _schema, _name: True,
+    "null": lambda _, _schema, _name: None,
+}
 
 
 def _both(one: Any, other: Any) -> Any:
@@ -167,6 +169,10 @@ def _both(one: Any, other: Any) -> Any:
     if isinstance(one, list) and isinstance(other, list):
         return one + [item for item in other if item not in one]
     return other
+
+
+def _bound(schema: Json, keys: tuple[str, str], default: float) -> float:
+    return next((schema[key] for key in keys if key in schema), default)
 
 
 def _beside(low: float, high: float) -> float:

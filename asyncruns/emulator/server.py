@@ -64,6 +64,7 @@ class Server:
         api_key: str | None,
         port: int,
         ssl_context: ssl.SSLContext | None,
+        seed: int,
         on_shutdown: Callable[[], None],
     ) -> None:
         self.requests: list[Request] = []
@@ -72,7 +73,7 @@ class Server:
         self._port = port
         self._ssl_context = ssl_context
         self._on_shutdown = on_shutdown
-        self._ids = Ids("requests")
+        self._ids = Ids(f"requests {seed}")
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> int:
@@ -168,9 +169,7 @@ def _below_prefix(raw_path: str) -> tuple[str, list[str]]:
     return "", [unquote(part) for part in path.split("/")]
 
 
-def _find(
-    method: str, segments: list[str], path: str
-) -> tuple[Callable[..., Answer], list[str]]:
+def _find(method: str, segments: list[str], path: str) -> tuple[Callable[..., Answer], list[str]]:
     """Return the endpoint for a path, and the ids in it."""
     for pattern, methods in ROUTES.items():
         ids = _match(pattern.split("/"), segments)

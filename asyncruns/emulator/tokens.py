@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 CHARACTERS_PER_TOKEN = 4
 
 # A word (or a part of a long one) or a run of signs, with the space before it; or one white space.
-_TOKEN = re.compile(r" ?\w{1,8}| ?[^\w\s]{1,4}|\s")
+_TOKEN = re.compile(r" ?\w{1,12}| ?[^\w\s]{1,4}|\s")
 
 
 def pieces(text: str | Sequence[str]) -> list[str]:
