@@ -1,3 +1,42 @@
-"""An asyncio client for the Runs protocol."""
+"""An asyncio client for the Runs protocol: threads, runs, run steps, streaming.
+
+Everything public is here. Names that need aiohttp are imported when they are first asked for, so
+that `import asyncruns` stays light and no import happens later inside a running loop.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from asyncruns.accumulator import *  # noqa: F403 -- each room's __all__ is its public face
+from asyncruns.errors import *  # noqa: F403
+from asyncruns.events import *  # noqa: F403
+from asyncruns.models import *  # noqa: F403
+from asyncruns.stream import *  # noqa: F403
+from asyncruns.unfold import *  # noqa: F403
+
+from . import accumulator, errors, events, models, stream, unfold
+
+if TYPE_CHECKING:
+    from asyncruns.client import Client
 
 __version__ = "0.1.0"
+
+_LATE = {"Client": "asyncruns.client"}
+
+__all__ = ["Client", "__version__"]
+__all__ += accumulator.__all__
+__all__ += errors.__all__
+__all__ += events.__all__
+__all__ += models.__all__
+__all__ += stream.__all__
+__all__ += unfold.__all__
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATE:
+        value = getattr(import_module(_LATE[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
