@@ -146,6 +146,7 @@ class LiveRun:
         """Begin to cancel; the end follows at the loop's next turn. Raises ApiError (400)."""
         if self.record["status"] not in CANCELLABLE:
             raise bad_request(f"Cannot cancel run with status '{self.record['status']}'.")
+        self.record["required_action"] = None
         self._enter("cancelling")
         self._stop()
         asyncio.get_running_loop().call_soon(self.end, "cancelled")

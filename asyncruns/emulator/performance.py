@@ -23,6 +23,7 @@ from asyncruns.emulator.scripts import Context
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
+    from asyncruns.emulator.actions import Action
     from asyncruns.emulator.life import LiveRun
     from asyncruns.emulator.records import Json
     from asyncruns.emulator.scripts import Script
@@ -45,12 +46,22 @@ async def perform(run: LiveRun, script: Script) -> None:
 async def _play(run: LiveRun, script: Script) -> None:
     result: Any = None
     async with aclosing(script(Context(run))) as actions:
-        while run.performing:
+        while True:
             try:
                 action = await actions.asend(result)
             except StopAsyncIteration:
                 return
-            result = await _ACTIONS[type(action)](run, action)
+            if not run.performing:
+                return
+            result = await _do(run, action)
+
+
+async def _do(run: LiveRun, action: Action) -> Any:
+    try:
+        do = _ACTIONS[type(action)]
+    except KeyError:
+        raise TypeError(f"A script cannot yield {action!r}") from None
+    return await do(run, action)
 
 
 async def _say(run: LiveRun, say: Say) -> None:
@@ -63,7 +74,7 @@ async def _say(run: LiveRun, say: Say) -> None:
         for delta in part_deltas(draft, index, part):
             await run.emit_delta(draft, {"content": [delta]})
     if say.ending is not None:
-        await _ACTIONS[type(say.ending)](run, say.ending)
+        await _do(run, say.ending)
     run.end_message()
     run.end_step()
 
@@ -79,7 +90,7 @@ async def _use_tools(run: LiveRun, parallel: Parallel) -> list[str]:
         details = {"type": "tool_calls", "tool_calls": [delta]}
         await run.emit_delta(draft, {"step_details": details})
     if parallel.ending is not None:
-        await _ACTIONS[type(parallel.ending)](run, parallel.ending)
+        await _do(run, parallel.ending)
         return []
     calls = draft.record["step_details"]["tool_calls"]
     functions = [call for call in calls if call["type"] == "function"]
