@@ -1,0 +1,1 @@
+"""Benchmarks of asyncruns beside its peers: `python -m benchmarks --help`."""
