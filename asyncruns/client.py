@@ -1,0 +1,149 @@
+"""Configuration to resources: the client, from its arguments and the environment."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final, Self, TypeVar
+
+from msgspec import UNSET, UnsetType
+
+from asyncruns import __version__
+from asyncruns.credentials import BearerKey
+from asyncruns.models import to_json
+from asyncruns.resources import Assistants, Messages, Runs, Threads
+from asyncruns.transport import (
+    ANY,
+    DEFAULT_TIMEOUT,
+    MAX_CONNECTIONS,
+    Connections,
+    Request,
+    Settings,
+    Transport,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    import aiohttp
+
+    from asyncruns.credentials import TokenProvider
+
+__all__ = ["Client"]
+
+T = TypeVar("T")
+
+HOSTED_URL: Final = "https://api.openai.com/v1"
+"""The base URL unless one is given."""
+
+_REPEATABLE: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+
+
+class Client:
+    """A client of one server: `async with Client() as client: …`, or `await client.aclose()`.
+
+    - `api_key`: the key, or a function, sync or async, that gives one at every attempt; else
+      OPENAI_API_KEY. An empty string is for servers that ask for none.
+    - `base_url`: the prefix of all paths, else OPENAI_BASE_URL, else OpenAI's own host.
+    - `organization`, `project`: sent as headers, else OPENAI_ORG_ID, OPENAI_PROJECT_ID.
+    - `timeout`: seconds that a request may take; of a stream, until its headers have come.
+      None for no limit.
+    - `max_retries`: how often a request that failed may be sent again.
+    - `default_headers`, `default_query`: sent with every request; a None leaves a header out.
+    - `session`: an aiohttp session to use instead of one of its own. It is never closed; its proxy
+      and TLS settings hold. Without one, proxies come from the environment, passwords from netrc
+      never.
+    - `max_connections`: how many streams may be open at once. Ten connections more are kept for
+      the other requests, which would else wait for a stream to end.
+
+    A client can be made anywhere; from its first request on it belongs to that event loop.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: str | TokenProvider | None = None,
+        base_url: str | None = None,
+        organization: str | None = None,
+        project: str | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+        max_retries: int = 2,
+        default_headers: Mapping[str, str | None] | None = None,
+        default_query: Mapping[str, object] | None = None,
+        session: aiohttp.ClientSession | None = None,
+        max_connections: int = MAX_CONNECTIONS,
+    ) -> None:
+        settings = Settings(
+            base_url=base_url or os.environ.get("OPENAI_BASE_URL") or HOSTED_URL,
+            credential=BearerKey(_else_environment(api_key, "OPENAI_API_KEY")),
+            headers={
+                "User-Agent": f"asyncruns/{__version__}",
+                "OpenAI-Beta": "assistants=v2",
+                "OpenAI-Organization": _else_environment(organization, "OPENAI_ORG_ID"),
+                "OpenAI-Project": _else_environment(project, "OPENAI_PROJECT_ID"),
+                **(default_headers or {}),
+            },
+            query=default_query or {},
+            timeout=timeout,
+            max_retries=max_retries,
+        )
+        self._transport = Transport(
+            settings,
+            Connections(settings.base_url, session=session, max_connections=max_connections),
+        )
+        self.runs = Runs(self._transport)
+        self.threads = Threads(self._transport)
+        self.messages = Messages(self._transport)
+        self.assistants = Assistants(self._transport)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = UNSET,
+        body: bytes | None = None,
+        extra_headers: Mapping[str, str | None] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        timeout: float | UnsetType | None = UNSET,
+    ) -> bytes:
+        """Ask for anything else that the server has, and give the answer's body.
+
+        `path` is below the base URL. `json` is encoded; `body` is sent as it is, with the
+        `Content-Type` among the headers. Raises as every other call does.
+        """
+        if json is not UNSET and body is not None:
+            raise TypeError("request() takes json or body, not both")
+        request = Request(
+            method=method.upper(),
+            path=path,
+            query=extra_query or {},
+            headers=extra_headers or {},
+            body=body if json is UNSET else to_json(json),
+            accept=ANY,
+            timeout=timeout,
+            repeatable=method.upper() in _REPEATABLE,
+        )
+        return (await self._transport.send(request)).body
+
+    async def aclose(self) -> None:
+        """Close the connections; streams that are still read end with an AsyncRunsError."""
+        await self._transport.connections.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(base_url={self._transport.settings.base_url!r})"
+
+
+def _else_environment(given: T | None, name: str) -> T | str | None:
+    return os.environ.get(name) or None if given is None else given
