@@ -55,7 +55,6 @@ class Draft:
 
     def __init__(self, record: Json) -> None:
         self.record = record
-        self.deltas = 0
         self._growing: list[Growing] = []
 
     def grow(self, holder: Json, key: str) -> Growing:

@@ -73,7 +73,7 @@ class LiveRun:
         self.record = record
         self.steps: dict[str, Json] = {}
         self.settled = asyncio.Event()
-        """Set while the run waits for a client or the clock, and at its end."""
+        """Set while the run waits for a client or the clock, and when its script is over."""
         self._include_content = include_content
         self._subscriptions: list[Subscription] = []
         self._step: Draft | None = None
@@ -83,6 +83,7 @@ class LiveRun:
         self._task: asyncio.Task[None] | None = None
         self._timer = stage.clock.call_at(record["expires_at"], partial(self.end, "expired"))
         self._prompt_tokens = 0
+        self._step_deltas = 0
         self._emitted = 0
         self._due = 0.0
 
@@ -115,6 +116,7 @@ class LiveRun:
     def start(self, performance: Coroutine[Any, Any, None]) -> None:
         """Begin the run; `performance` is its script at work."""
         self._task = self.stage.spawn(performance)
+        self._task.add_done_callback(lambda _task: self.settled.set())
 
     def submit(self, outputs: Sequence[tuple[str, str]], *, stream: bool) -> Subscription | None:
         """Answer the calls that the run waits for: pairs of call id and output, each call once.
@@ -173,6 +175,7 @@ class LiveRun:
         self.steps[step["id"]] = step
         self._step = Draft(step)
         self._prompt_tokens = self._estimate_prompt()
+        self._step_deltas = 0
         self.emit("thread.run.step.created", step)
         self.emit("thread.run.step.in_progress", step)
         return self._step
@@ -188,7 +191,7 @@ class LiveRun:
 
     async def emit_delta(self, draft: Draft, delta: Json) -> None:
         """Send a delta of a step or message, when its time has come."""
-        draft.deltas += 1
+        self._step_deltas += 1
         record = draft.record
         kind = f"{record['object']}.delta"
         self.emit(kind, {"id": record["id"], "object": kind, "delta": delta})
@@ -200,8 +203,6 @@ class LiveRun:
             self._message.settle()
             self._message.record.update(status="completed", completed_at=self.stage.now())
             self.emit("thread.message.completed", self._message.record)
-            if self._step is not None:
-                self._step.deltas += self._message.deltas
             self._message = None
 
     def end_step(self) -> None:
@@ -210,8 +211,7 @@ class LiveRun:
 
     async def ask(self, calls: list[Json]) -> list[str]:
         """Wait for the client to answer these calls of the open step; return the outputs."""
-        if self._step is not None:
-            self._step.settle()
+        self.settle()
         self._calls = calls
         self._outputs = asyncio.get_running_loop().create_future()
         asked = [{**call, "function": _asked(call["function"])} for call in calls]
@@ -252,7 +252,6 @@ class LiveRun:
         self._finish_streams()
         self._timer.cancel()
         self._stop()
-        self.settled.set()
 
     def emit(self, name: str, record: Json) -> None:
         """Send an event with the record as it is now to all who listen."""
@@ -291,7 +290,7 @@ class LiveRun:
         step.update(
             status=ending.step,
             last_error=error,
-            usage=records.usage(self._prompt_tokens, self._step.deltas),
+            usage=records.usage(self._prompt_tokens, self._step_deltas),
         )
         if ending.stamp is not None:
             step[ending.stamp] = self.stage.now()

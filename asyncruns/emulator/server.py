@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 PREFIXES = ("openai/v1", "openai", "v1")
 """What may stand before the paths of the API; nothing may, too."""
-LARGEST_BODY = 64 * 1024 * 1024
+LARGEST_BODY = 16 * 1024 * 1024
 BACKLOG = 4096
 """How many connections may wait to be accepted."""
 SHUTDOWN_SECONDS = 0.2
@@ -74,27 +74,29 @@ class Server:
         self._ssl_context = ssl_context
         self._on_shutdown = on_shutdown
         self._ids = Ids(f"requests {seed}")
-        self._runner: web.AppRunner | None = None
-
-    async def start(self) -> int:
-        """Listen; return the port."""
         app = web.Application(client_max_size=LARGEST_BODY)
         app.router.add_route("*", "/{path:.*}", self._dispatch)
         app.on_response_prepare.append(_label)
         app.on_shutdown.append(self._shut_down)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+
+    async def start(self) -> int:
+        """Listen; return the port. Raises OSError when the port is taken."""
         await self._runner.setup()
         site = web.TCPSite(
             self._runner, HOST, self._port, ssl_context=self._ssl_context, backlog=BACKLOG
         )
-        await site.start()
+        try:
+            await site.start()
+        except OSError:
+            await self.stop()
+            raise
         port: int = self._runner.addresses[0][1]
         return port
 
     async def stop(self) -> None:
         """Close the socket and every connection."""
-        if self._runner is not None:
-            await self._runner.cleanup()
+        await self._runner.cleanup()
 
     async def _shut_down(self, _app: web.Application) -> None:
         self._on_shutdown()
@@ -111,7 +113,7 @@ class Server:
         request[_RECORD] = record
         self.requests.append(record)
         try:
-            record.body = await request.read()
+            record.body = await _read(request)
             answer = self._answer(request, record.body)
         except ApiError as error:
             return web.Response(
@@ -149,8 +151,15 @@ class Server:
             raise ApiError(
                 401, "No API key was given: send it as a Bearer token or as the api-key header."
             )
-        if not hmac.compare_digest(given.encode(), self._api_key.encode()):
+        if not hmac.compare_digest(_bytes(given), _bytes(self._api_key)):
             raise ApiError(401, "Incorrect API key provided.", code="invalid_api_key")
+
+
+async def _read(request: web.Request) -> bytes:
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge as error:
+        raise ApiError(413, f"The body is larger than {LARGEST_BODY} bytes.") from error
 
 
 async def _label(request: web.Request, response: web.StreamResponse) -> None:
@@ -192,6 +201,11 @@ def _match(pattern: list[str], segments: list[str]) -> list[str] | None:
         elif wanted != segment:
             return None
     return ids
+
+
+def _bytes(text: str) -> bytes:
+    """Return a header's bytes as they were sent."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _require_beta(request: web.Request) -> None:

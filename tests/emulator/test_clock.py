@@ -5,14 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from functools import partial
-from typing import TYPE_CHECKING
 
 import pytest
 
 from asyncruns.emulator import Clock, ManualClock
-
-if TYPE_CHECKING:
-    from asyncruns.emulator.clock import Timer
 
 pytestmark = pytest.mark.anyio
 
@@ -48,9 +44,12 @@ async def test_a_cancelled_timer_does_not_go_off() -> None:
 async def test_a_timer_may_take_back_another_one_that_is_due() -> None:
     clock = ManualClock(start=0)
     called: list[int] = []
-    timers: list[Timer] = []
-    clock.call_at(1, lambda: timers[0].cancel())
-    timers.append(clock.call_at(2, lambda: called.append(2)))
+
+    def take_back() -> None:
+        later.cancel()
+
+    clock.call_at(1, take_back)
+    later = clock.call_at(2, lambda: called.append(2))
     clock.advance(3)
     assert called == []
 

@@ -59,6 +59,7 @@ async def test_the_beta_header_is_required_unless_the_request_is_azures(
         ({}, 401),
         ({"Authorization": "Bearer wrong"}, 401),
         ({"api-key": "wröng"}, 401),
+        ({"api-key": "\udcff"}, 401),
         ({"Authorization": "Bearer secret"}, 200),
         ({"api-key": "secret"}, 200),
     ],

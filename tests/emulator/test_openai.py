@@ -1,5 +1,6 @@
 """The openai package's own clients run the whole flow against the emulator."""
-# pyright: reportDeprecated=false  # openai has deprecated what this file is about
+# openai has deprecated what this file is about.
+# pyright: reportDeprecated=false
 
 from __future__ import annotations
 

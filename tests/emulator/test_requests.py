@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -160,11 +161,30 @@ async def test_a_body_that_is_no_json_object_is_refused(serve: Serve, body: byte
         assert (await answer.json())["error"]["type"] == "invalid_request_error"
 
 
+async def test_a_number_that_is_none_is_refused_by_name(serve: Serve) -> None:
+    api = await serve()
+    url = f"{api.emulator.base_url}/assistants"
+    headers = {"Content-Type": "application/json"}
+    body = b'{"model": "m", "temperature": 1e999}'
+    async with api.session.post(url, data=body, headers=headers) as answer:
+        assert answer.status == 400
+        assert (await answer.json())["error"]["param"] == "temperature"
+
+
 async def test_a_body_of_another_content_type_is_refused(serve: Serve) -> None:
     api = await serve()
     async with api.session.post(f"{api.emulator.base_url}/threads", data=b"{}") as answer:
         assert answer.status == 400
         assert "application/octet-stream" in (await answer.json())["error"]["message"]
+
+
+async def test_a_body_beyond_all_bounds_is_refused(serve: Serve) -> None:
+    api = await serve()
+    url = f"{api.emulator.base_url}/threads"
+    async with api.session.post(url, data=BytesIO(bytes(17 * 1024 * 1024))) as answer:
+        assert answer.status == 413
+        assert (await answer.json())["error"]["message"]
+        assert "x-request-id" in answer.headers
 
 
 async def test_a_tool_can_be_sent_back_as_it_was_answered(serve: Serve) -> None:

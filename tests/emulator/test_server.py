@@ -122,3 +122,25 @@ async def test_a_port_can_be_chosen() -> None:
         port = int(first.origin.rsplit(":", 1)[1])
     async with Emulator(port=port) as second:
         assert second.base_url == f"http://127.0.0.1:{port}/v1"
+
+
+async def test_a_taken_port_is_an_error() -> None:
+    async with Emulator() as first:
+        port = int(first.origin.rsplit(":", 1)[1])
+        with pytest.raises(OSError, match=str(port)):
+            await Emulator(port=port).__aenter__()
+
+
+def test_an_emulator_can_be_made_without_a_loop() -> None:
+    emulator = Emulator()
+    emulator.add_thread(id="thread_id")
+    emulator.add_assistant(id="assistant_id")
+    emulator.add_message("thread_id", "Hello")
+
+
+async def test_a_run_that_is_started_after_the_end_ends_at_once() -> None:
+    async with Emulator() as emulator:
+        emulator.add_assistant(id="assistant_id")
+        emulator.add_thread(id="thread_id")
+    run = await emulator.add_run("thread_id", "assistant_id")
+    assert run["status"] == "queued"
