@@ -8,18 +8,11 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 from msgspec import UNSET, UnsetType
 
 from asyncruns import __version__
+from asyncruns.connections import MAX_CONNECTIONS, Connections
 from asyncruns.credentials import BearerKey
 from asyncruns.models import to_json
 from asyncruns.resources import Assistants, Messages, Runs, Threads
-from asyncruns.transport import (
-    ANY,
-    DEFAULT_TIMEOUT,
-    MAX_CONNECTIONS,
-    Connections,
-    Request,
-    Settings,
-    Transport,
-)
+from asyncruns.transport import ANY, DEFAULT_TIMEOUT, Request, Settings, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """`**params: Unpack[…]` to a signature that shows, and at a call checks, every keyword."""
 
 import inspect
-from collections.abc import Callable, Set
+from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, Required, TypeVar, get_args, get_origin
 
@@ -31,7 +31,7 @@ def keywords(method: Callable[P, R]) -> Callable[P, R]:
     @wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         if not required <= kwargs.keys() <= known:
-            raise TypeError(_complaint(method.__qualname__, kwargs.keys(), required, known))
+            raise TypeError(_complaint(method, kwargs.keys() - known, required - kwargs.keys()))
         return method(*args, **kwargs)
 
     parameters = [*own, *_parameters(declared)]
@@ -57,8 +57,8 @@ def _parameters(declared: Any) -> list[inspect.Parameter]:
     ]
 
 
-def _complaint(name: str, given: Set[str], required: Set[str], known: Set[str]) -> str:
-    for keyword in sorted(given - known):
-        return f"{name}() got an unexpected keyword argument {keyword!r}"
-    missing = " and ".join(f"{keyword!r}" for keyword in sorted(required - given))
-    return f"{name}() is missing the required keyword argument {missing}"
+def _complaint(method: Callable[..., object], unknown: set[str], missing: set[str]) -> str:
+    name = method.__qualname__
+    if unknown:
+        return f"{name}() got an unexpected keyword argument {min(unknown)!r}"
+    return f"{name}() is missing the required keyword argument {min(missing)!r}"

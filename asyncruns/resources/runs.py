@@ -6,6 +6,7 @@ from typing import Any, Final, Literal, Unpack, overload
 
 from msgspec import UNSET, UnsetType
 
+from asyncruns.connections import ByteStream
 from asyncruns.models import Message, ObjectDecoder, Run, RunStep
 from asyncruns.pages import RUN_PAGE, Paginator
 from asyncruns.resources._base import Resource, request_of
@@ -20,7 +21,7 @@ from asyncruns.resources.parameters import (
 )
 from asyncruns.resources.steps import Steps
 from asyncruns.stream import RunStream
-from asyncruns.transport import ByteStream, Request, Transport, path_of
+from asyncruns.transport import Request, Transport, path_of
 
 __all__ = ["RUN", "RunControl", "Runs"]
 
