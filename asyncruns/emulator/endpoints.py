@@ -160,8 +160,6 @@ class Endpoints:
         if thread.live_run is not None:
             run_id = thread.live_run.record["id"]
             raise bad_request(f"Thread {thread_id} already has an active run {run_id}.")
-        for message in body.additional_messages or ():
-            self.store.new_message(thread, message)
         run = self.store.new_run(thread, assistant, body, include_content=include_content)
         return self._started(run, stream=body.stream)
 

@@ -35,16 +35,14 @@ class Ending:
     """The field of run and step that takes the time."""
     step: str
     """The status of an open step."""
-    message: str
-    """Why an open message is incomplete."""
 
 
 ENDINGS = {
-    "completed": Ending("completed_at", "completed", "max_tokens"),
-    "incomplete": Ending("completed_at", "completed", "max_tokens"),
-    "failed": Ending("failed_at", "failed", "run_failed"),
-    "cancelled": Ending("cancelled_at", "cancelled", "run_cancelled"),
-    "expired": Ending(None, "expired", "run_expired"),
+    "completed": Ending("completed_at", "completed"),
+    "incomplete": Ending("completed_at", "completed"),
+    "failed": Ending("failed_at", "failed"),
+    "cancelled": Ending("cancelled_at", "cancelled"),
+    "expired": Ending(None, "expired"),
 }
 MESSAGE_REASONS = {"max_completion_tokens": "max_tokens", "max_prompt_tokens": "max_tokens"}
 """Why a message is incomplete, by the reason why its run is, where the words differ."""
@@ -53,6 +51,8 @@ PERFORMING = frozenset({"queued", "in_progress"})
 CANCELLABLE = PERFORMING | {"requires_action"}
 EVENTS_PER_TURN = 32
 """How many deltas a run without a token rate emits before others get their turn."""
+CATCH_UP_SECONDS = 0.1
+"""How late a delta may be for the next ones to make up for it."""
 
 
 class LiveRun:
@@ -272,7 +272,7 @@ class LiveRun:
         if self._message is None:
             return
         self._message.settle()
-        why = ENDINGS[status].message if reason is None else MESSAGE_REASONS.get(reason, reason)
+        why = f"run_{status}" if reason is None else MESSAGE_REASONS.get(reason, reason)
         self._message.record.update(
             status="incomplete",
             incomplete_details={"reason": why},
@@ -319,8 +319,9 @@ class LiveRun:
                 await asyncio.sleep(0)
             return
         now = asyncio.get_running_loop().time()
-        self._due = max(self._due, now) + 1 / rate
-        await asyncio.sleep(self._due - now)
+        since = self._due if self._due > now - CATCH_UP_SECONDS else now
+        self._due = since + 1 / rate
+        await asyncio.sleep(max(0.0, self._due - now))
 
 
 def _asked(function: Json) -> Json:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from asyncruns.emulator import records
+from asyncruns.emulator import records, requests
 from asyncruns.emulator.errors import not_found
 from asyncruns.emulator.life import LiveRun
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from asyncruns.emulator import requests
     from asyncruns.emulator.records import Json
     from asyncruns.emulator.stage import Stage
 
@@ -99,8 +98,11 @@ class Store:
         *,
         include_content: bool = False,
     ) -> LiveRun:
-        """Keep a new run, which has yet to be started."""
+        """Keep a new run, which has yet to be started, and the messages that come with it."""
         stage = self.stage
+        if isinstance(body, requests.CreateRun):
+            for message in body.additional_messages or ():
+                self.new_message(thread, message)
         now = stage.now()
         expires_at = now + self.run_lifetime
         record = records.run(
