@@ -87,14 +87,19 @@ class BlockSplitter:
             pieces.append(rest)
             self._held += len(rest)
             if self._held > self.limit:
-                self._check(self._held)
+                self._check(len(self._rest()))
         return blocks
 
     def close(self) -> bytes:
         """Give the bytes of the block that the end of the stream has cut off; empty if none."""
-        rest = b"".join(self._pieces)
+        rest = self._rest()
         self._pieces.clear()
         self._held = 0
+        return rest
+
+    def _rest(self) -> bytes:
+        """The block so far, without the line end that may turn out to be half a separator."""
+        rest = b"".join(self._pieces).removesuffix(b"\n")
         return rest.removeprefix(_BOM) if self._at_start else rest
 
     def _with_lf(self, chunk: bytes) -> bytes:
