@@ -150,8 +150,10 @@ class Connections:
                 read_bufsize=READ_BUFFER,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
             )
-        except BaseException:
+        except BaseException as exc:
             _give_back(slot)
+            if self._closed and isinstance(exc, FOREIGN):
+                raise _closing() from exc
             raise
         stream = ByteStream(response, attempt.where, slot)
         self._streams.add(stream)
@@ -165,7 +167,7 @@ class Connections:
             self._check_loop()
         self._closed = True
         for stream in [*self._streams]:
-            stream.end(AsyncRunsError("the client was closed while the answer was being read"))
+            stream.end(_closing())
         if self._own and self._session:
             await self._session.close()
 
@@ -211,7 +213,7 @@ class ByteStream:
     ) -> None:
         self._response = response
         self._where = where
-        self._end: AsyncRunsError | None = None
+        self._end: OSError | None = None
         # Runs once, and at the latest when a stream that nobody closed is collected.
         self._release = weakref.finalize(self, _give_back, slot)
         self._release.atexit = False
@@ -275,9 +277,9 @@ class ByteStream:
         """Close it; the connection is given back if the body has been read to its end."""
         self._close()
 
-    def end(self, error: AsyncRunsError) -> None:
-        """Close it under its reader, who gets the error."""
-        self._end = error
+    def end(self, reason: OSError) -> None:
+        """Close it under its reader, to whom the connection fails for this reason."""
+        self._end = reason
         self._close()
 
     def _close(self) -> None:
@@ -298,6 +300,10 @@ class ByteStream:
         return chunk
 
 
+def _closing() -> OSError:
+    return ConnectionAbortedError("the client was closed")
+
+
 class _Slots:
     """Counts connections in use, so that streams leave some to the other requests."""
 
@@ -305,7 +311,7 @@ class _Slots:
         connector = session.connector if session else None
         foreign = (connector.limit, connector.limit_per_host) if connector else ()
         total = min([limit + RESERVED_CONNECTIONS, *(bound for bound in foreign if bound)])
-        self.limit = total - min(RESERVED_CONNECTIONS, total // 2)
+        self.limit = min(limit, total - min(RESERVED_CONNECTIONS, total // 2))
         self._all = asyncio.Semaphore(total)
         self._streams = asyncio.Semaphore(self.limit)
 
