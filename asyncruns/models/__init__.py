@@ -13,10 +13,9 @@ from asyncruns.models._base import (
     Timestamp,
     Unknown,
     remember,
-    to_dict,
     to_json,
 )
-from asyncruns.models._decode import DECODE_FAILURES, ObjectDecoder, decode_json
+from asyncruns.models._decode import DECODE_FAILURES, ObjectDecoder, decode_json, to_dict
 from asyncruns.models.assistant import Assistant, AssistantDeleted
 from asyncruns.models.error import ErrorObject
 from asyncruns.models.lists import (
@@ -40,6 +39,7 @@ from asyncruns.models.message import (
     ImageURLContentBlock,
     Message,
     MessageContent,
+    MessageDeleted,
     RefusalContentBlock,
     Text,
     TextContentBlock,
@@ -224,6 +224,7 @@ __all__ = [
     "MessageContentDelta",
     "MessageCreation",
     "MessageCreationStepDetails",
+    "MessageDeleted",
     "MessageDelta",
     "MessageDeltaEvent",
     "Model",

@@ -13,7 +13,6 @@ __all__ = [
     "Timestamp",
     "Unknown",
     "remember",
-    "to_dict",
     "to_json",
 ]
 
@@ -101,28 +100,25 @@ def to_json(obj: object) -> bytes:
     Takes every model, and lists and dicts of models. Raises TypeError for other things that
     JSON cannot hold.
     """
-    if isinstance(obj, Answer | Unknown) and obj.raw is not None:
-        return obj.raw
-    encoded = msgspec.json.encode(obj)
-    if UNKNOWN_TAG.encode() not in encoded:
-        return encoded
-    return msgspec.json.encode(_restored(obj))
+    return msgspec.json.encode(_as_sent(obj))
 
 
-def to_dict(obj: object) -> Any:
-    """Give an object as dicts, lists, strings and numbers: `to_json`, decoded."""
-    return msgspec.json.decode(to_json(obj))
-
-
-def _restored(value: Any) -> Any:
-    """The value as plain JSON types, each unknown variant as what the server sent."""
-    if isinstance(value, Unknown):
+def _as_sent(value: Any) -> Any:
+    """The value with JSON in the place of every model: the server's own where it is there."""
+    if isinstance(value, Answer | Unknown) and value.raw is not None:
         return msgspec.Raw(value.raw)
     if isinstance(value, msgspec.Struct):
-        plain = msgspec.to_builtins(value, builtin_types=(bytes,))
-        return {name: _restored(getattr(value, name, plain[name])) for name in plain}
+        return _fields_as_sent(value)
     if isinstance(value, dict):
-        return {name: _restored(item) for name, item in value.items()}
+        return {name: _as_sent(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_restored(item) for item in value]
+        return [_as_sent(item) for item in value]
     return value
+
+
+def _fields_as_sent(model: msgspec.Struct) -> Any:
+    encoded = msgspec.json.encode(model)
+    if UNKNOWN_TAG.encode() not in encoded:
+        return msgspec.Raw(encoded)
+    plain = msgspec.to_builtins(model, builtin_types=(bytes,))
+    return {name: _as_sent(getattr(model, name)) for name in plain}

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 import msgspec
 from msgspec import Raw, inspect
 
-from asyncruns.models._base import UNKNOWN_TAG
+from asyncruns.models._base import UNKNOWN_TAG, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["DECODE_FAILURES", "ObjectDecoder", "decode_json"]
+__all__ = ["DECODE_FAILURES", "ObjectDecoder", "decode_json", "to_dict"]
 
 T = TypeVar("T")
 
@@ -35,6 +35,7 @@ _decode_items: Final = msgspec.json.Decoder(list[Raw]).decode
 _decode_any: Final = msgspec.json.Decoder().decode
 
 _NOTHING: Final = Raw(b"")
+_NO_TYPE: Final = Raw(b"null")
 
 _SURROGATES: Final = re.compile(
     rb"\\(?:(u[dD][89abAB]..\\u[dD][c-fC-F]..)|(u[dD][89a-fA-F]..)|.)", re.DOTALL
@@ -73,6 +74,11 @@ def decode_json(raw: bytes) -> Any:
         return _decode_any(_readable(raw))
     except DECODE_FAILURES as exc:
         raise ValueError(str(exc)) from exc
+
+
+def to_dict(obj: object) -> Any:
+    """Give an object as dicts, lists, strings and numbers: `to_json`, decoded."""
+    return decode_json(to_json(obj))
 
 
 def _readable(raw: bytes) -> bytes:
@@ -121,14 +127,11 @@ def _relaxed_variant(raw: bytes, shape: inspect.UnionType) -> bytes:
     if UNKNOWN_TAG not in structs:
         return _relaxed(raw, next(iter(structs.values()))) if len(structs) == 1 else raw
     members = _decode_members(raw)
-    tag = _decode_any(members.get("type", Raw(b'""')))
+    sent = _decode_any(members.get("type", _NO_TYPE))
+    tag = sent if isinstance(sent, str) else ""
     if tag in structs and tag != UNKNOWN_TAG:
         return _relaxed_object(raw, structs[tag])
-    unknown: dict[str, Any] = {
-        "type": UNKNOWN_TAG,
-        "unknown_type": tag if isinstance(tag, str) else "",
-        "raw": raw,
-    }
+    unknown: dict[str, Any] = {"type": UNKNOWN_TAG, "unknown_type": tag, "raw": raw}
     if (part_id := bytes(members.get("id", _NOTHING))).startswith(b'"'):
         unknown["id"] = Raw(part_id)
     if (index := bytes(members.get("index", _NOTHING))).removeprefix(b"-").isdigit():

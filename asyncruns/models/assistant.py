@@ -47,7 +47,7 @@ class AssistantDeleted(Model, Answer, kw_only=True):
 
     id: str
     """The assistant's id."""
+    deleted: bool | None = None
+    """Whether it is gone; None where the server does not say."""
     object: Literal["assistant.deleted"] | str = "assistant.deleted"
     """Always `assistant.deleted`."""
-    deleted: bool | None = None
-    """Whether it is gone."""

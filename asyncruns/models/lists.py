@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from asyncruns.models._base import Answer, Model
 from asyncruns.models.assistant import Assistant
@@ -20,8 +20,10 @@ __all__ = [
 
 
 class ListResponse(Model, Answer, kw_only=True):
-    """What every page has beside its objects."""
+    """What every page has."""
 
+    data: list[Any] = []
+    """The page's objects."""
     first_id: str | None = None
     """The id of the page's first object; None on an empty page."""
     has_more: bool | None = None

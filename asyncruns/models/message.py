@@ -24,6 +24,7 @@ __all__ = [
     "ImageURLContentBlock",
     "Message",
     "MessageContent",
+    "MessageDeleted",
     "RefusalContentBlock",
     "Text",
     "TextContentBlock",
@@ -200,3 +201,14 @@ class Message(Model, Answer, kw_only=True):
     """Files that come with the message; None where there are none."""
     metadata: dict[str, str] | None = None
     """Up to 16 pairs of the caller's own: keys to 64, values to 512 characters."""
+
+
+class MessageDeleted(Model, Answer, kw_only=True):
+    """What the server says of a message that it has deleted."""
+
+    id: str
+    """The message's id."""
+    deleted: bool | None = None
+    """Whether it is gone; None where the server does not say."""
+    object: Literal["thread.message.deleted"] | str = "thread.message.deleted"
+    """Always `thread.message.deleted`."""

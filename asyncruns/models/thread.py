@@ -58,7 +58,7 @@ class ThreadDeleted(Model, Answer, kw_only=True):
 
     id: str
     """The thread's id."""
+    deleted: bool | None = None
+    """Whether it is gone; None where the server does not say."""
     object: Literal["thread.deleted"] | str = "thread.deleted"
     """Always `thread.deleted`."""
-    deleted: bool | None = None
-    """Whether it is gone."""

@@ -76,9 +76,9 @@ class FunctionDefinition(RequestModel, kw_only=True):
 class FunctionTool(RequestModel, kw_only=True, tag_field="type", tag="function"):
     """Lets the model ask for a call of one function."""
 
-    type: ClassVar[Literal["function"]] = "function"
     function: FunctionDefinition
     """The function."""
+    type: ClassVar[Literal["function"]] = "function"
 
 
 class UnknownTool(Unknown, kw_only=True):
@@ -135,9 +135,9 @@ class JSONSchema(RequestModel, kw_only=True):
 class ResponseFormatJSONSchema(RequestModel, kw_only=True, tag_field="type", tag="json_schema"):
     """The answer is JSON after a schema (structured outputs)."""
 
-    type: ClassVar[Literal["json_schema"]] = "json_schema"
     json_schema: JSONSchema
     """The schema and its settings."""
+    type: ClassVar[Literal["json_schema"]] = "json_schema"
 
 
 class UnknownResponseFormat(Unknown, kw_only=True):

@@ -326,7 +326,9 @@ SEARCH_RUN = [
     frame("thread.run.created", run(instructions=None)),
     frame("thread.run.step.created", step()),
     step_delta(
-        placed(0, "file_search", id="call_1", file_search={"ranking_options": RANKING, "results": []})
+        placed(
+            0, "file_search", id="call_1", file_search={"ranking_options": RANKING, "results": []}
+        )
     ),
     frame(
         "thread.run.step.completed",

@@ -183,9 +183,9 @@ class Watched(bytes):
 
     searched = 0
 
-    def split(self, *args: Any) -> list[bytes]:  # type: ignore[override]
+    def split(self, sep: Any = None, maxsplit: Any = -1) -> list[bytes]:
         Watched.searched += len(self)
-        return super().split(*args)
+        return super().split(sep, maxsplit)
 
 
 def test_no_byte_of_a_large_frame_is_searched_twice_and_the_pieces_are_joined_once() -> None:
