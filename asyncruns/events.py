@@ -78,7 +78,9 @@ class _Event(msgspec.Struct, gc=False):
     raw: bytes
     """The object's JSON."""
     recovered: bool = False
-    """Whether the library made the event up to repair a stream that was cut."""
+    """Whether the library made the event up, from what a look at the run has shown."""
+    replaced: bool = False
+    """Whether a text in the object does not continue what its deltas have given so far."""
 
 
 class ThreadCreated(_Event):
@@ -329,9 +331,9 @@ class EventDecoder:
 
         Each event is decoded when the iteration comes to it; an iterator that is not used up
         loses its events. Raises LimitExceededError for a frame over the limit at the call, and
-        StreamError at the event whose data cannot be read.
+        StreamError at the event whose data cannot be read; the iterator goes on behind it.
         """
-        return _decode_blocks(self._blocks.feed(chunk))
+        return filter(None, map(decode_block, self._blocks.feed(chunk)))
 
     def close(self) -> Iterator[Event]:
         """Take the end of the stream, and give the event of a frame that it has cut off.
@@ -340,11 +342,14 @@ class EventDecoder:
         """
         rest = self._blocks.close()
         try:
-            events = list(_decode_blocks([rest]))
+            event = decode_block(rest)
         except StreamError:
-            events = []
-        self.leftover = b"" if events else rest
-        return iter(events)
+            event = None
+        if event is None or (isinstance(event, UnknownEvent) and not _is_json(event.raw)):
+            self.leftover = rest
+            return iter(())
+        self.leftover = b""
+        return iter((event,))
 
 
 def decode_block(block: bytes) -> Event | None:
@@ -364,20 +369,15 @@ def decode_block(block: bytes) -> Event | None:
     return _decode_odd_block(block)
 
 
-def _decode_blocks(blocks: list[bytes]) -> Iterator[Event]:
-    for block in blocks:
-        event = decode_block(block)
-        if event is not None:
-            yield event
-
-
 def _decode_odd_block(block: bytes) -> Event | None:
     """Decode by the rules of the specification and the lenient decode."""
     frame = parse_block(block)
-    if frame is None or not frame.data:
+    if frame is None:
         return None
     name, data = frame.event or _UNNAMED, frame.data
     if name == _UNNAMED:
+        if not data:
+            return None  # only keeps the connection alive
         name, data = _opened(data)
     reader = _READERS.get(name)
     if reader is None:
@@ -402,9 +402,17 @@ def _opened(data: bytes) -> tuple[str, bytes]:
         return DoneEvent.event, data
     try:
         envelope = _decode_envelope(data)
-    except DECODE_FAILURES:
+    except ValueError:
         return _UNNAMED, data
     return envelope.event, bytes(envelope.data)
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        decode_json(data)
+    except ValueError:
+        return False
+    return True
 
 
 def _json_or_text(data: bytes) -> Any:
@@ -419,7 +427,7 @@ def _error_object(raw: bytes) -> ErrorObject:
     error = decode_json(raw)
     if not isinstance(error, dict):
         raise ValueError(f"Expected `object`, got `{type(error).__name__}`")  # noqa: TRY004 -- as every decode
-    error = error.get("error", error)
+    error = error.get("error") or error
     if not isinstance(error, dict):
         return ErrorObject(message=str(error))
     texts = {name: error.get(name) for name in ErrorObject.__struct_fields__}
@@ -456,7 +464,7 @@ def _whole_reader(kind: Any) -> _Reader:
 
 
 _objects: Final = cache(ObjectDecoder[Any])
-_decode_envelope: Final = msgspec.json.Decoder(_Envelope).decode
+_decode_envelope: Final = ObjectDecoder[_Envelope](_Envelope)
 _FAILURES: Final = (*DECODE_FAILURES, ValueError)
 
 _WHOLE: Final = (
@@ -472,7 +480,11 @@ _READERS: Final[dict[str, _Reader]] = {
     ErrorEvent.event: (ErrorEvent, _error_object, _error_object),
     DoneEvent.event: (DoneEvent, _nothing, _nothing),
 }
-_ORDINARY: Final = {b"event: " + name.encode(): reader for name, reader in _READERS.items()}
+_ORDINARY: Final = {
+    b"event: " + name.encode(): reader
+    for name, reader in _READERS.items()
+    if name != DoneEvent.event  # takes any data, so the frame must have been read as a whole
+}
 
 EVENTS: Final[dict[str, Any]] = {name: kind for name, (kind, _, _) in _READERS.items()}
 """Every name of the protocol, and its class."""
