@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 from asyncruns.accumulator import *  # noqa: F403 -- each room's __all__ is its public face
 from asyncruns.errors import *  # noqa: F403
 from asyncruns.events import *  # noqa: F403
+from asyncruns.handler import *  # noqa: F403
 from asyncruns.models import *  # noqa: F403
 from asyncruns.stream import *  # noqa: F403
+from asyncruns.toolset import *  # noqa: F403
 from asyncruns.unfold import *  # noqa: F403
 
-from . import accumulator, errors, events, models, stream, unfold
+from . import accumulator, errors, events, handler, models, stream, toolset, unfold
 
 if TYPE_CHECKING:
     from asyncruns.client import Client
@@ -29,8 +31,10 @@ __all__ = ["Client", "__version__"]
 __all__ += accumulator.__all__
 __all__ += errors.__all__
 __all__ += events.__all__
+__all__ += handler.__all__
 __all__ += models.__all__
 __all__ += stream.__all__
+__all__ += toolset.__all__
 __all__ += unfold.__all__
 
 

@@ -62,7 +62,7 @@ from asyncruns.models import (
 from asyncruns.parts import CALLS, CONTENT, MessageCreationPart, Part, Parts, UnknownDetailsPart
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import msgspec
 
@@ -117,16 +117,30 @@ class Accumulator:
         if fold is not None:
             fold(self, event.data)
 
+    def changed_parts(
+        self, change: RunStepDeltaEvent | MessageDeltaEvent
+    ) -> Iterator[tuple[Any, int, Part]]:
+        """For a folded delta: each piece of it, its index, and the part that it went to."""
+        if isinstance(change, MessageDeltaEvent):
+            yield from self._messages[change.id].parts.located(change.delta.content or ())
+        elif isinstance(change.delta.step_details, ToolCallDeltaObject):
+            pieces = change.delta.step_details.tool_calls or ()
+            yield from self._steps[change.id].parts.located(pieces)
+
     def _take_thread(self, thread: Thread) -> None:
         self.thread = thread
 
     def _take_run(self, run: Run) -> None:
-        if self.run is not None and self.run.status in ENDED_RUN and run.status not in ENDED_RUN:
-            return
-        if not run.thread_id and self.thread is not None:
-            run.thread_id = self.thread.id
-        first, self.run = self.run is None, run
-        if first:
+        known = self.run
+        if known is not None and known.id == run.id:
+            if known.status in ENDED_RUN and run.status not in ENDED_RUN:
+                return
+            parents = {"thread_id": known.thread_id, "assistant_id": known.assistant_id}
+            run = _with_ids(run, parents)
+        if self.thread is not None:
+            run = _with_ids(run, {"thread_id": self.thread.id})
+        self.run = run
+        if known is None or _ids(known) != _ids(run):
             for step in self._steps.values():
                 step.adopt(run)
             for message in self._messages.values():
@@ -175,6 +189,20 @@ class Accumulator:
 
 
 WholeT = TypeVar("WholeT", RunStep, Message)
+ObjectT = TypeVar("ObjectT", Run, RunStep, Message)
+
+
+def _ids(run: Run) -> dict[str, str]:
+    """The ids that the objects of a run have from it."""
+    return {"thread_id": run.thread_id, "run_id": run.id, "assistant_id": run.assistant_id}
+
+
+def _with_ids(whole: ObjectT, ids: dict[str, str]) -> ObjectT:
+    """The object with the ids that it lacks; the object itself where it lacks none (rule 9)."""
+    missing = {name: id_ for name, id_ in ids.items() if id_ and not getattr(whole, name)}
+    if not missing:
+        return whole
+    return remember(replace(whole, **missing), whole.raw, whole.request_id)
 
 
 class _Builder(ABC, Generic[WholeT]):
@@ -213,10 +241,9 @@ class _Builder(ABC, Generic[WholeT]):
 
     def adopt(self, run: Run) -> None:
         """Fill in the parents' ids that the server left out (rule 9)."""
-        ids = {"thread_id": run.thread_id, "run_id": run.id, "assistant_id": run.assistant_id}
-        missing = {name: id_ for name, id_ in ids.items() if not getattr(self.base, name) and id_}
-        if missing:
-            self.base = remember(replace(self.base, **missing), self.base.raw)
+        whole = _with_ids(self.base, _ids(run))
+        if whole is not self.base:
+            self.base = whole
             self._snapshot = None
 
     @abstractmethod
@@ -245,10 +272,10 @@ class _StepBuilder(_Builder[RunStep]):
     def apply(self, delta: RunStepDelta) -> None:
         details = delta.step_details
         if isinstance(details, ToolCallDeltaObject):
+            self._snapshot = None
             if not self.parts:
                 self.seed()
             self.parts.apply(details.tool_calls or ())
-            self._snapshot = None
         elif details is not None:
             self._apply_other(details)
 
@@ -293,12 +320,12 @@ class _MessageBuilder(_Builder[Message]):
     kinds = CONTENT
 
     def apply(self, delta: MessageDelta) -> None:
+        self._snapshot = None
         if not self.parts:
             self.seed()
         self.parts.apply(delta.content or ())
         if delta.role is not None and delta.role != self.base.role:
             self.base = replace(self.base, role=delta.role)
-        self._snapshot = None
 
     def _has_details(self, whole: Message) -> bool:
         return bool(whole.content)

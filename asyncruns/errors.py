@@ -211,7 +211,8 @@ class RunStreamError(StreamInterrupted):
         messages: Sequence[Message] = (),
     ) -> None:
         code = f" (code {error.code})" if error.code else ""
-        message = f"the server reported an error in the stream: {error.message}{code}"
+        reason = error.message or "it gives no reason"
+        message = f"the server reported an error in the stream: {reason}{code}"
         super().__init__(message, run=run, steps=steps, messages=messages)
         self.event = "error"
         self.error = error
@@ -222,11 +223,21 @@ class LimitExceededError(StreamError):
 
 
 class RunFailedError(AsyncRunsError):
-    """The run ended failed, cancelled, expired or incomplete; `run` is the ended run."""
+    """The run ended failed, cancelled, expired or incomplete.
 
-    def __init__(self, message: str, *, run: Run) -> None:
-        super().__init__(message)
+    `run` is the ended run, with its `last_error` and `incomplete_details`. `retry_after` is the
+    seconds to wait that a rate limit names in its message; None where there are none.
+    """
+
+    def __init__(self, run: Run) -> None:
+        error, details = run.last_error, run.incomplete_details
+        reasons = [details.reason] if details is not None else []
+        if error is not None:
+            reasons += [error.code, error.message]
+        super().__init__(": ".join([f"run {run.id} {run.status}", *filter(None, reasons)]))
         self.run = run
+        limited = error is not None and error.code == "rate_limit_exceeded"
+        self.retry_after = _named_wait(error.message or "") if error and limited else None
 
 
 class RunTimeoutError(AsyncRunsError):
@@ -238,7 +249,12 @@ class RunTimeoutError(AsyncRunsError):
 
 
 class ToolError(AsyncRunsError):
-    """A tool call failed; the failure itself is chained as the cause."""
+    """A tool call failed; the failure itself is chained as the cause.
+
+    `report` is the JSON text that tells the model about it.
+    """
+
+    report: str = ""
 
 
 class MaxRoundsExceeded(AsyncRunsError):  # noqa: N818 -- the name is part of the public design
@@ -266,6 +282,22 @@ _ACTIVE_RUN: Final = re.compile(
     r"Thread (?P<thread>\S+) already has an active run (?P<run>[^\s.]+)"
     r"|Can't add messages to (?P<thread2>\S+) while a run (?P<run2>\S+) is active"
 )
+
+_WAIT: Final = re.compile(
+    r"try again in ((?:[\d.]+\s*(?:ms|milli|[hms])[a-z]*[\s,]*)+)", re.IGNORECASE
+)
+_WAIT_PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|milli|[hms])", re.IGNORECASE)
+_SECONDS: Final = {"ms": 0.001, "milli": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def _named_wait(message: str) -> float | None:
+    """The seconds that a text such as "try again in 1m30s" asks to wait."""
+    wait = _WAIT.search(message)
+    if wait is None:
+        return None
+    parts = _WAIT_PART.findall(wait[1])
+    return sum(float(number) * _SECONDS[unit.lower()] for number, unit in parts)
+
 
 _HOSTED_API_ENDED: Final = (
     "the Assistants API hosted there ended on 2026-08-26; "
@@ -319,7 +351,7 @@ def _facts(body: bytes) -> dict[str, Any] | None:
         return None
     if not isinstance(decoded, dict):
         return None
-    error = decoded.get("error", decoded.get("detail", decoded))
+    error = decoded.get("error") or decoded.get("detail") or decoded
     if isinstance(error, dict):
         return error
     if isinstance(error, str):

@@ -55,7 +55,7 @@ from asyncruns.models import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 __all__ = [
     "CALLS",
@@ -72,7 +72,7 @@ MAX_INDEX: Final = 65_535
 """The highest index that a delta may name."""
 
 MAX_NESTING: Final = 64
-"""How deep the JSON of an unknown variant is merged; below, the last value wins whole."""
+"""How deep the JSON of an unknown variant may be nested."""
 
 
 class Part(ABC):
@@ -116,21 +116,34 @@ class Parts:
         for position, piece in enumerate(pieces):
             part = self._by_index.get(piece.index)
             if part is None or part.piece is not piece.__class__:
-                part = self._opened(piece, position)
-            part.apply(piece)
+                index, part = self._part_of(piece, position)
+                part.apply(piece)
+                # Only now: a piece that cannot be read leaves no empty part behind.
+                self._by_index[index] = part
+            else:
+                part.apply(piece)
 
     def seed(self, wholes: Iterable[msgspec.Struct], *, complete: bool) -> None:
         """Take the parts of an object that came whole, unless deltas have made some already."""
         if not self._by_index:
-            for index, whole in enumerate(wholes):
-                kind = self._kinds[whole.__class__]
-                self._by_index[index] = kind.of(whole, complete=complete)
+            self._by_index = {
+                index: self._kinds[whole.__class__].of(whole, complete=complete)
+                for index, whole in enumerate(wholes)
+            }
 
     def build(self) -> list[Any]:
         """The parts as they are now, by rising index."""
         return [self._by_index[index].build() for index in sorted(self._by_index)]
 
-    def _opened(self, piece: Any, position: int) -> Part:
+    def located(self, pieces: Iterable[Any]) -> Iterator[tuple[Any, int, Part]]:
+        """For deltas that have been folded: each, its index, and the part that it went to."""
+        for position, piece in enumerate(pieces):
+            index = piece.index
+            if index is None:
+                index = self._index_of(getattr(piece, "id", None), position)
+            yield piece, index, self._by_index[index]
+
+    def _part_of(self, piece: Any, position: int) -> tuple[int, Part]:
         """The part that a delta belongs to, where its index alone does not tell."""
         index = piece.index
         if index is None:
@@ -139,25 +152,39 @@ class Parts:
             raise LimitExceededError(f"the index {index} of a delta is not in 0 to {MAX_INDEX}")
         part = self._by_index.get(index)
         if part is None or part.piece is not piece.__class__:
-            part = self._by_index[index] = self._kinds[piece.__class__]()
-        return part
+            part = self._kinds[piece.__class__]()
+        return index, part
 
     def _index_of(self, part_id: str | None, position: int) -> int:
         if part_id is None:
             return position
-        known: dict[str, int] = {part.id: index for index, part in self._by_index.items()}
-        return known.get(part_id, max(self._by_index, default=-1) + 1)
+        # Not every part has an id: texts and logs have none.
+        known: dict[str | None, int] = {
+            getattr(part, "id", None): index for index, part in self._by_index.items()
+        }
+        after_all: int = max(self._by_index, default=-1) + 1
+        return known.get(part_id, after_all)
 
 
 class Pieces:
     """A string as the list of its pieces (rule 3); `complete` ones take no more (rule 7)."""
 
-    __slots__ = ("_pieces", "append")
+    __slots__ = ("_pieces", "append", "complete")
 
     def __init__(self, text: str = "", *, complete: bool = False) -> None:
         self._pieces = [text] if text else []
+        self.complete = complete and bool(text)
         # Bound once: it is the hot path's only call.
-        self.append: Callable[[str], Any] = str if text and complete else self._pieces.append
+        self.append: Callable[[str], Any] = str if self.complete else self._pieces.append
+
+    def is_all(self, text: str) -> bool:
+        """Whether the text is all that has come (rule 4); costs no more than reading the text."""
+        position = 0
+        for piece in self._pieces:
+            if not text.startswith(piece, position):
+                return False
+            position += len(piece)
+        return position == len(text)
 
     def join(self) -> str:
         pieces = self._pieces
@@ -190,7 +217,7 @@ class _FunctionCall(Part):
         function = piece.function
         if function is not None:
             arguments = function.arguments
-            if arguments and (piece.id is None or self._is_new(piece.id, arguments)):
+            if arguments and (piece.id is None or not self._repeats(piece.id, arguments)):
                 self.arguments.append(arguments)
             if function.name is not None:
                 self.name = function.name
@@ -199,9 +226,9 @@ class _FunctionCall(Part):
         if piece.id is not None:
             self.id = piece.id
 
-    def _is_new(self, call_id: str, arguments: str) -> bool:
-        """Whether a delta does not just tell the whole call once more (rule 4)."""
-        return call_id != self.id or arguments != self.arguments.join()
+    def _repeats(self, call_id: str, arguments: str) -> bool:
+        """Whether a delta tells the whole call once more (rule 4)."""
+        return call_id == self.id and self.arguments.is_all(arguments)
 
     def build(self) -> FunctionToolCall:
         function = Function(arguments=self.arguments.join(), name=self.name, output=self.output)
@@ -230,16 +257,19 @@ class _CodeCall(Part):
     def apply(self, piece: CodeInterpreterToolCallDelta) -> None:
         code = piece.code_interpreter
         if code is not None:
-            if code.input and (piece.id is None or self._is_new(piece.id, code.input)):
-                self.input.append(code.input)
+            if code.input:
+                if piece.id is None or not self._repeats(piece.id, code.input):
+                    self.input.append(code.input)
+                elif code.outputs and not self.input.complete:
+                    self.outputs = Parts(_OUTPUTS)
             if code.outputs:
                 self.outputs.apply(code.outputs)
         if piece.id is not None:
             self.id = piece.id
 
-    def _is_new(self, call_id: str, code: str) -> bool:
-        """Whether a delta does not just tell the whole call once more (rule 4)."""
-        return call_id != self.id or code != self.input.join()
+    def _repeats(self, call_id: str, code: str) -> bool:
+        """Whether a delta tells the whole call once more (rule 4)."""
+        return call_id == self.id and self.input.is_all(code)
 
     def build(self) -> CodeInterpreterToolCall:
         code = CodeInterpreter(input=self.input.join(), outputs=self.outputs.build())
@@ -341,7 +371,7 @@ class _Merged(Part):
 
     @property
     def id(self) -> str | None:
-        return self.value.get("id")
+        return _text_or_none(self.value.get("id"))
 
     def apply(self, piece: Any) -> None:
         self.value = _merged(self.value, msgspec.to_builtins(piece))
@@ -400,20 +430,22 @@ class _UnknownPart(_Merged):
     __slots__ = ()
 
     def apply(self, piece: Unknown) -> None:
-        try:
-            value = decode_json(piece.raw)
-        except ValueError as exc:
-            raise StreamError(f"a {piece.type} delta cannot be read: {exc}") from exc
-        same = self.value.get("type") == value.get("type")
-        self.value = _merged(self.value if same else {}, value)
+        value = _object_of(piece)
+        if self.value and value.get("type") in (None, self.value.get("type")):
+            self.value = _merged(self.value, value)
+        else:
+            self._start(value)
+
+    def _start(self, value: dict[str, Any]) -> None:
+        self.value = value
 
     def build(self) -> Any:
         return self._built(self.value)
 
     def _built(self, value: dict[str, Any]) -> Any:
-        plain = {name: value for name, value in value.items() if name != "index"}
-        raw = msgspec.json.encode(plain)
-        return self.whole(unknown_type=plain.get("type") or "", id=plain.get("id"), raw=raw)
+        plain = {name: item for name, item in value.items() if name != "index"}
+        kind = _text_or_none(plain.get("type")) or ""
+        return self.whole(unknown_type=kind, id=self.id, raw=msgspec.json.encode(plain))
 
 
 class _UnknownCall(_UnknownPart):
@@ -435,20 +467,22 @@ class _UnknownCall(_UnknownPart):
         return part
 
     def apply(self, piece: Unknown) -> None:
-        known_id = self.id
+        told_before = piece.id is not None and piece.id == self.id
         super().apply(piece)
         function = self.value.get("function")
         if isinstance(function, dict) and isinstance(function.get("arguments"), str):
-            arguments = function.pop("arguments")
-            if piece.id is None or piece.id != known_id or arguments != self.arguments.join():
+            arguments, function["arguments"] = function["arguments"], ""
+            if arguments and not (told_before and self.arguments.is_all(arguments)):
                 self.arguments.append(arguments)
+
+    def _start(self, value: dict[str, Any]) -> None:
+        super()._start(value)
+        self.arguments = Pieces()
 
     def build(self) -> Any:
         arguments = self.arguments.join()
-        if not arguments:
-            return super().build()
-        value = _merged(self.value, {"function": {"arguments": arguments}})
-        return self._built(value)
+        pieced = {"function": {"arguments": arguments}} if arguments else {}
+        return self._built(_merged(self.value, pieced))
 
 
 class _UnknownOutput(_UnknownPart):
@@ -477,13 +511,37 @@ class UnknownDetailsPart(_UnknownPart):
     whole = UnknownStepDetails
 
 
-def _merged(old: dict[str, Any], new: dict[str, Any], depth: int = 0) -> dict[str, Any]:
+def _object_of(piece: Unknown) -> dict[str, Any]:
+    try:
+        value = decode_json(piece.raw)
+    except ValueError as exc:
+        raise StreamError(f"a {piece.type} delta cannot be read: {exc}") from exc
+    if not isinstance(value, dict):
+        raise StreamError(f"a {piece.type} delta is no object")
+    _check_nesting(value, MAX_NESTING)
+    return value
+
+
+def _check_nesting(value: Any, room: int) -> None:
+    if not room:
+        raise LimitExceededError(f"a delta is nested deeper than {MAX_NESTING} levels")
+    inner = value.values() if isinstance(value, dict) else value
+    for item in inner:
+        if isinstance(item, dict | list):
+            _check_nesting(item, room - 1)
+
+
+def _text_or_none(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """The old value with every value of the new one that is not null (rule 3)."""
     result = dict(old)
     for name, value in new.items():
         before = result.get(name)
-        if isinstance(before, dict) and isinstance(value, dict) and depth < MAX_NESTING:
-            result[name] = _merged(before, value, depth + 1)
+        if isinstance(before, dict) and isinstance(value, dict):
+            result[name] = _merged(before, value)
         elif value is not None and not (value == [] and before):
             result[name] = value
     return result

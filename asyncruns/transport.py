@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlsplit
 
+import anyio
 from msgspec import UNSET, UnsetType
 
 from asyncruns.connections import Attempt
@@ -36,6 +37,9 @@ MAX_BODY: Final = 48 * 1024 * 1024
 
 DEFAULT_TIMEOUT: Final = 60.0
 """Seconds that a request may take; of a stream, until its headers have come."""
+
+WORKER_THREADS: Final = 40
+"""How many sync tools of a client run at once, the abandoned ones included."""
 
 JSON: Final = "application/json"
 EVENTS: Final = "application/json, text/event-stream"
@@ -124,6 +128,7 @@ class Transport:
         self.settings = settings
         self.connections = connections
         self._host = urlsplit(settings.base_url).hostname or ""
+        self.thread_limiter = anyio.CapacityLimiter(WORKER_THREADS)
 
     async def send(self, request: Request) -> Response:
         """Send a request and read its answer whole.

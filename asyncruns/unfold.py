@@ -1,9 +1,9 @@
 """Snapshots to events: the way back, for repair, for polling and for late subscribers.
 
-`events_for` gives the events that lead from one snapshot of an object to a later one, so that folding
-them gives the later one: a `created` where there was nothing, one delta with what strings have
-grown by and with the parts that are new, and the whole object wherever deltas cannot say it all:
-at an end, and where a string does not continue what was there.
+`events_for` gives the events that lead from one snapshot of an object to a later one, so that
+folding them gives the later one: a `created` where there was nothing, one delta with what strings
+have grown by and with the parts that are new, and the whole object wherever deltas cannot say it
+all: at an end, and where a string does not continue what was there.
 """
 
 from __future__ import annotations
@@ -134,11 +134,20 @@ def _lead_message(after: Message, before: Message | None) -> list[Event]:
     opening = _made(ThreadMessageInProgress, before)
     if after.status not in ENDED_MESSAGE and after in _folded(opening, *events).messages:
         return events
-    return [*events, _made(kind, after)]
+    return [*events, _made(kind, after, replaced=_has_other_text(after, before))]
 
 
-def _made(kind: Callable[..., Event], data: Any) -> Event:
-    return kind(data, to_json(data), recovered=True)
+def _has_other_text(after: Message, before: Message) -> bool:
+    """Whether a text is not what it was, with more at its end."""
+    return any(
+        isinstance(old, TextContentBlock)
+        and not (isinstance(new, TextContentBlock) and new.text.value.startswith(old.text.value))
+        for new, old in zip(after.content, before.content, strict=False)
+    )
+
+
+def _made(kind: Callable[..., Event], data: Any, *, replaced: bool = False) -> Event:
+    return kind(data, to_json(data), recovered=True, replaced=replaced)
 
 
 SnapshotT = TypeVar("SnapshotT", RunStep, Message)

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from msgspec import field
 
+from asyncruns.errors import RunFailedError
 from asyncruns.models._base import Answer, Model, Timestamp, Unknown
 from asyncruns.models.tools import (
     AssistantTool,
@@ -181,3 +182,8 @@ class Run(Model, Answer, kw_only=True):
     """The sampling temperature, 0 to 2; None means 1."""
     top_p: float | None = None
     """The nucleus sampling mass, 0 to 1; None means 1."""
+
+    def raise_for_status(self) -> None:
+        """Raise RunFailedError if the run failed, expired, was cancelled or is incomplete."""
+        if self.status in ENDED_RUN and self.status != "completed":
+            raise RunFailedError(self)

@@ -9,6 +9,7 @@ from msgspec import UNSET
 
 from asyncruns.models import Answer, ObjectDecoder, to_json
 from asyncruns.pages import read_answer
+from asyncruns.resources.parameters import LOCAL
 from asyncruns.transport import Request
 
 if TYPE_CHECKING:
@@ -44,7 +45,9 @@ def request_of(
 
     Raises TypeError for what JSON cannot hold.
     """
-    given = {name: value for name, value in params.items() if value is not UNSET}
+    given = {
+        name: value for name, value in params.items() if value is not UNSET and name not in LOCAL
+    }
     headers = given.pop("extra_headers", None) or {}
     extra_query = given.pop("extra_query", None) or {}
     extra_body = given.pop("extra_body", None) or {}

@@ -5,10 +5,11 @@ from typing import Final, Unpack
 from asyncruns.models import Message, MessageDeleted, ObjectDecoder
 from asyncruns.pages import MESSAGE_PAGE, Paginator
 from asyncruns.resources._base import Resource, request_of
+from asyncruns.resources._control import RunControl, creator_of
 from asyncruns.resources._signature import keywords
 from asyncruns.resources.parameters import (
+    MessageCreateParams,
     MessageListParams,
-    MessageParams,
     MetadataParams,
     RequestOptions,
 )
@@ -24,11 +25,15 @@ class Messages(Resource):
     """The endpoints of a thread's messages."""
 
     @keywords
-    async def create(self, thread_id: str, **params: Unpack[MessageParams]) -> Message:
-        """Add a message to a thread; raises ActiveRunError while a run is alive on it."""
+    async def create(self, thread_id: str, **params: Unpack[MessageCreateParams]) -> Message:
+        """Add a message to a thread.
+
+        Raises ActiveRunError while a run is alive on it; see `on_active_run`.
+        """
         path = path_of("/threads/{thread_id}/messages", thread_id=thread_id)
         request = request_of("POST", path, params, has_body=True, repeatable=False)
-        return await self._ask(_MESSAGE, request)
+        creator = creator_of(RunControl(self._transport, request, params), thread_id)
+        return await creator.create(lambda: self._ask(_MESSAGE, request))
 
     @keywords
     async def retrieve(

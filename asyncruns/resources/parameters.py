@@ -6,8 +6,8 @@ sent; None is sent as null. Objects are taken as structs of `asyncruns.models` o
 
 # Annotations are evaluated here: signatures and `__required_keys__` are read from them.
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, Required, TypedDict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Final, Literal, Required, TypedDict
 
 from asyncruns.models import (
     AssistantTool,
@@ -19,20 +19,34 @@ from asyncruns.models import (
     ToolResources,
     TruncationStrategy,
 )
+from asyncruns.resources._creation import CreationOptions
+from asyncruns.stream import StreamOptions
+from asyncruns.toolset import ToolErrorPolicy, Toolset
 
 __all__ = [
+    "LOCAL",
     "AssistantListParams",
     "AssistantParams",
     "AssistantUpdateParams",
+    "AttachParams",
     "IncludeParams",
     "ListParams",
+    "MessageCreateParams",
     "MessageListParams",
     "MessageParams",
     "MetadataParams",
+    "PollParams",
     "RequestOptions",
+    "RunCreateParams",
     "RunParams",
+    "RunPollParams",
+    "RunStreamParams",
     "StepListParams",
+    "SubmitPollParams",
+    "SubmitStreamParams",
     "ThreadAndRunParams",
+    "ThreadAndRunPollParams",
+    "ThreadAndRunStreamParams",
     "ThreadParams",
     "ThreadUpdateParams",
     "ToolOutput",
@@ -188,6 +202,72 @@ class RunParams(_RunSettings, total=False):
     """How much a reasoning model thinks before it answers."""
 
 
+class DedupeOptions(CreationOptions, total=False):
+    """What creating a run on a thread takes beside the endpoint's own parameters."""
+
+    dedupe_key: str | None
+    """Names this run for ever, in its metadata: where a create goes unanswered, the thread is
+    searched for it, and only a run that is not there is created again."""
+
+
+class PollOptions(TypedDict, total=False):
+    """How a run is polled."""
+
+    poll_interval_ms: int
+    """Milliseconds between looks; as the server asks, or growing, unless given."""
+    deadline: float | None
+    """Seconds until RunTimeoutError is raised; None, the default, for no limit."""
+    until: Collection[str]
+    """The statuses to wait for; the ends and requires_action unless given."""
+
+
+class ToolOptions(TypedDict, total=False):
+    """How tool calls are answered."""
+
+    toolset: Toolset | None
+    """Answers the run's tool calls; without one polling ends at requires_action."""
+    max_rounds: int
+    """How often the run may ask for tool outputs: 25 unless given."""
+    max_parallel_tools: int
+    """How many tool calls run at once: 16 unless given."""
+    tool_timeout: float | None
+    """Seconds that one tool call may take: 300 unless given; None for no limit."""
+    on_tool_error: ToolErrorPolicy
+    """`report` a failed call to the model, the default, or `raise` it as ToolError."""
+
+
+class RunCreateParams(RunParams, DedupeOptions, total=False):
+    """Create a run."""
+
+
+class RunStreamParams(RunCreateParams, StreamOptions, total=False):
+    """Create a run and stream it."""
+
+
+class RunPollParams(RunCreateParams, PollOptions, ToolOptions, total=False):
+    """Create a run and poll it."""
+
+
+class SubmitStreamParams(RequestOptions, StreamOptions, total=False):
+    """Submit tool outputs and stream the run."""
+
+
+class SubmitPollParams(RequestOptions, PollOptions, ToolOptions, total=False):
+    """Submit tool outputs and poll the run."""
+
+
+class PollParams(RequestOptions, PollOptions, total=False):
+    """Poll a run."""
+
+
+class AttachParams(IncludeParams, StreamOptions, total=False):
+    """Follow a run that is going already."""
+
+
+class MessageCreateParams(MessageParams, CreationOptions, total=False):
+    """Create a message."""
+
+
 class ThreadAndRunParams(_RunSettings, total=False):
     """Create a thread and run it."""
 
@@ -195,6 +275,14 @@ class ThreadAndRunParams(_RunSettings, total=False):
     """The thread; an empty one unless given."""
     tool_resources: ToolResources | Object | None
     """The files that the run's tools may use, in place of the assistant's own."""
+
+
+class ThreadAndRunStreamParams(ThreadAndRunParams, StreamOptions, total=False):
+    """Create a thread, run it and stream the run."""
+
+
+class ThreadAndRunPollParams(ThreadAndRunParams, PollOptions, ToolOptions, total=False):
+    """Create a thread, run it and poll the run."""
 
 
 class _AssistantSettings(RequestOptions, total=False):
@@ -234,3 +322,9 @@ class AssistantUpdateParams(_AssistantSettings, total=False):
 
     model: str
     """The model that it uses."""
+
+
+LOCAL: Final = frozenset().union(
+    *(kind.__annotations__ for kind in (DedupeOptions, PollOptions, StreamOptions, ToolOptions))
+)
+"""Parameters that say what the client is to do; they are not sent."""

@@ -1,34 +1,43 @@
 """Runs: create, retrieve, modify, list, cancel, submit, stream (reference: Runs)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from functools import cached_property
-from typing import Any, Final, Literal, Unpack, overload
+from typing import Literal, Unpack, overload
 
 from msgspec import UNSET, UnsetType
 
-from asyncruns.connections import ByteStream
-from asyncruns.models import Message, ObjectDecoder, Run, RunStep
+from asyncruns.attach import Attachment
+from asyncruns.models import Run
 from asyncruns.pages import RUN_PAGE, Paginator
 from asyncruns.resources._base import Resource, request_of
+from asyncruns.resources._control import (
+    RUN,
+    Polling,
+    RunControl,
+    RunCreation,
+    run_path,
+    runs_path,
+    stream_of,
+    submission,
+)
 from asyncruns.resources._signature import keywords
-from asyncruns.resources.messages import Messages
 from asyncruns.resources.parameters import (
+    AttachParams,
     ListParams,
     MetadataParams,
+    PollParams,
     RequestOptions,
-    RunParams,
+    RunCreateParams,
+    RunPollParams,
+    RunStreamParams,
+    SubmitPollParams,
+    SubmitStreamParams,
     ToolOutput,
 )
 from asyncruns.resources.steps import Steps
 from asyncruns.stream import RunStream
-from asyncruns.transport import Request, Transport, path_of
 
-__all__ = ["RUN", "RunControl", "Runs"]
-
-RUN: Final[ObjectDecoder[Run]] = ObjectDecoder(Run)
-
-_FULL_PAGE: Final = 100
-"""The longest page that servers give."""
+__all__ = ["Runs"]
 
 
 class Runs(Resource):
@@ -45,15 +54,15 @@ class Runs(Resource):
         thread_id: str,
         *,
         stream: Literal[False] | UnsetType | None = UNSET,
-        **params: Unpack[RunParams],
+        **params: Unpack[RunCreateParams],
     ) -> Run: ...
     @overload
     async def create(
-        self, thread_id: str, *, stream: Literal[True], **params: Unpack[RunParams]
+        self, thread_id: str, *, stream: Literal[True], **params: Unpack[RunCreateParams]
     ) -> RunStream: ...
     @overload
     async def create(
-        self, thread_id: str, *, stream: bool, **params: Unpack[RunParams]
+        self, thread_id: str, *, stream: bool, **params: Unpack[RunCreateParams]
     ) -> Run | RunStream: ...
     @keywords
     async def create(
@@ -61,41 +70,41 @@ class Runs(Resource):
         thread_id: str,
         *,
         stream: bool | UnsetType | None = UNSET,
-        **params: Unpack[RunParams],
+        **params: Unpack[RunCreateParams],
     ) -> Run | RunStream:
         """Create a run on a thread; with `stream=True`, give its stream, opened.
 
         Raises ActiveRunError while another run is alive on the thread, and AmbiguousRequestError
-        where no answer came and a run may have been created.
+        where no answer came and a run may have been created; see `on_active_run`, `dedupe_key`.
         """
-        request = _creation(thread_id, {"stream": stream, **params})
         if stream is True:
-            return await RunStream(RunControl(self._transport, request, params)).__aenter__()
-        return await self._ask(RUN, request)
+            return await self.stream(thread_id=thread_id, **params).__aenter__()
+        control = RunCreation(self._transport, thread_id, {"stream": stream, **params})
+        return await control.create(lambda: self._ask(RUN, control.start))
 
     @keywords
     async def retrieve(
         self, run_id: str, *, thread_id: str, **params: Unpack[RequestOptions]
     ) -> Run:
         """Give a run as it is now."""
-        return await self._ask(RUN, request_of("GET", _path(thread_id, run_id), params))
+        return await self._ask(RUN, request_of("GET", run_path(thread_id, run_id), params))
 
     @keywords
     async def update(self, run_id: str, *, thread_id: str, **params: Unpack[MetadataParams]) -> Run:
         """Modify a run's metadata, and give the run as it is then."""
-        request = request_of("POST", _path(thread_id, run_id), params, has_body=True)
+        request = request_of("POST", run_path(thread_id, run_id), params, has_body=True)
         return await self._ask(RUN, request)
 
     @keywords
     def list(self, thread_id: str, **params: Unpack[ListParams]) -> Paginator[Run]:
         """Give a thread's runs: `await` for one page, `async for` for all of them."""
-        request = request_of("GET", _collection(thread_id), params)
+        request = request_of("GET", runs_path(thread_id), params)
         return Paginator(self._transport, request, RUN_PAGE)
 
     @keywords
     async def cancel(self, run_id: str, *, thread_id: str, **params: Unpack[RequestOptions]) -> Run:
         """Begin to cancel a run, and give it: `cancelling`, as a rule, and not yet at its end."""
-        request = request_of("POST", _path(thread_id, run_id) + "/cancel", params)
+        request = request_of("POST", run_path(thread_id, run_id) + "/cancel", params)
         return await self._ask(RUN, request)
 
     @overload
@@ -143,18 +152,67 @@ class Runs(Resource):
         With `stream=True`, give the stream of what the run does then, opened.
         """
         outputs = {"tool_outputs": [*tool_outputs], "stream": stream}
-        request = _submission(thread_id, run_id, {**outputs, **params})
+        request = submission(thread_id, run_id, {**outputs, **params})
         if stream is True:
-            return await RunStream(RunControl(self._transport, request, params)).__aenter__()
+            return await stream_of(RunControl(self._transport, request, params)).__aenter__()
         return await self._ask(RUN, request)
 
     @keywords
-    def stream(self, *, thread_id: str, **params: Unpack[RunParams]) -> RunStream:
-        """Create a run and stream it: `async with` sends the request, `async for` gives events."""
-        request = _creation(thread_id, {**params, "stream": True})
-        return RunStream(RunControl(self._transport, request, params))
+    def stream(self, *, thread_id: str, **params: Unpack[RunStreamParams]) -> RunStream:
+        """Create a run and stream it to its end, over all its tool rounds.
+
+        `async with` sends the request, `async for` gives the events.
+        """
+        return stream_of(RunCreation(self._transport, thread_id, {**params, "stream": True}))
 
     create_and_stream = stream
+
+    @keywords
+    def attach(self, run_id: str, *, thread_id: str, **params: Unpack[AttachParams]) -> RunStream:
+        """Follow a run that is going already: the same stream, fed by polling.
+
+        Gives the events of what the run, its steps and its messages have gained since the last
+        look; tool calls are answered if there is a `toolset`. No request is sent before iterating.
+        """
+        request = request_of("GET", run_path(thread_id, run_id), params)
+        control = RunControl(self._transport, request, params)
+        return stream_of(control, Attachment(control, thread_id, run_id))
+
+    @keywords
+    async def poll(self, run_id: str, thread_id: str, **params: Unpack[PollParams]) -> Run:
+        """Look at a run until it has ended or requires an action, and give it.
+
+        Raises RunTimeoutError, with the run as last seen, after `deadline` seconds.
+        """
+        request = request_of("GET", run_path(thread_id, run_id), params)
+        return await Polling(RunControl(self._transport, request, params)).settled(
+            thread_id, run_id
+        )
+
+    @keywords
+    async def create_and_poll(self, *, thread_id: str, **params: Unpack[RunPollParams]) -> Run:
+        """Create a run and poll it to its end, answering tool calls if there is a `toolset`."""
+        control = RunCreation(self._transport, thread_id, params)
+        polling = Polling(control)
+        async with polling.in_time():
+            run = await control.create(lambda: self._ask(RUN, control.start))
+        return await polling.finished(thread_id, run.id)
+
+    @keywords
+    async def submit_tool_outputs_and_poll(
+        self,
+        *,
+        tool_outputs: Iterable[ToolOutput],
+        run_id: str,
+        thread_id: str,
+        **params: Unpack[SubmitPollParams],
+    ) -> Run:
+        """Submit the outputs of all calls that a run waits for, and poll it to its end."""
+        request = submission(thread_id, run_id, {**params, "tool_outputs": [*tool_outputs]})
+        polling = Polling(RunControl(self._transport, request, params))
+        async with polling.in_time():
+            await self._ask(RUN, request)
+        return await polling.finished(thread_id, run_id)
 
     @keywords
     def submit_tool_outputs_stream(
@@ -163,77 +221,9 @@ class Runs(Resource):
         *,
         thread_id: str,
         tool_outputs: Iterable[ToolOutput],
-        **params: Unpack[RequestOptions],
+        **params: Unpack[SubmitStreamParams],
     ) -> RunStream:
         """Submit the outputs of all calls that a run waits for, and stream what it does then."""
         outputs = {"tool_outputs": [*tool_outputs], "stream": True}
-        request = _submission(thread_id, run_id, {**params, **outputs})
-        return RunStream(RunControl(self._transport, request, params))
-
-
-class RunControl:
-    """What a RunStream asks the server for, with the options of the call that made the stream."""
-
-    def __init__(self, transport: Transport, start: Request, params: Mapping[str, Any]) -> None:
-        self._transport = transport
-        self._start = start
-        kept = ("extra_headers", "extra_query", "timeout")
-        self._options: Any = {name: params[name] for name in kept if name in params}
-        self._include: Any = {"include": params["include"]} if "include" in params else {}
-
-    async def open(self) -> ByteStream:
-        """Send the request that starts the stream."""
-        return await self._transport.open(self._start)
-
-    async def retrieve(self, thread_id: str, run_id: str) -> Run:
-        """Look the run up."""
-        return await Runs(self._transport).retrieve(run_id, thread_id=thread_id, **self._options)
-
-    async def list_steps(self, thread_id: str, run_id: str) -> list[RunStep]:
-        """Give all steps of the run, oldest first."""
-        steps = Steps(self._transport).list(
-            run_id,
-            thread_id=thread_id,
-            order="asc",
-            limit=_FULL_PAGE,
-            **self._include,
-            **self._options,
-        )
-        return [step async for step in steps]
-
-    async def list_messages(self, thread_id: str, run_id: str) -> list[Message]:
-        """Give all messages of the run, oldest first."""
-        messages = Messages(self._transport).list(
-            thread_id, run_id=run_id, order="asc", limit=_FULL_PAGE, **self._options
-        )
-        return [message async for message in messages]
-
-    async def submit(
-        self, thread_id: str, run_id: str, tool_outputs: Sequence[Mapping[str, object]]
-    ) -> ByteStream:
-        """Submit the outputs of tool calls, and open the stream that goes on from there."""
-        outputs = {"tool_outputs": [*tool_outputs], "stream": True}
-        request = _submission(thread_id, run_id, {**self._options, **outputs})
-        return await self._transport.open(request)
-
-    async def cancel(self, thread_id: str, run_id: str) -> Run:
-        """Begin to cancel the run."""
-        return await Runs(self._transport).cancel(run_id, thread_id=thread_id, **self._options)
-
-
-def _collection(thread_id: str) -> str:
-    return path_of("/threads/{thread_id}/runs", thread_id=thread_id)
-
-
-def _path(thread_id: str, run_id: str) -> str:
-    return path_of("/threads/{thread_id}/runs/{run_id}", thread_id=thread_id, run_id=run_id)
-
-
-def _creation(thread_id: str, params: Mapping[str, Any]) -> Request:
-    path = _collection(thread_id)
-    return request_of("POST", path, params, has_body=True, repeatable=False)
-
-
-def _submission(thread_id: str, run_id: str, params: Mapping[str, Any]) -> Request:
-    path = _path(thread_id, run_id) + "/submit_tool_outputs"
-    return request_of("POST", path, params, has_body=True, repeatable=False)
+        request = submission(thread_id, run_id, {**params, **outputs})
+        return stream_of(RunControl(self._transport, request, params))

@@ -7,14 +7,16 @@ from msgspec import UNSET, UnsetType
 
 from asyncruns.models import ObjectDecoder, Run, Thread, ThreadDeleted
 from asyncruns.resources._base import Resource, request_of
+from asyncruns.resources._control import RUN, Polling, RunControl, stream_of
 from asyncruns.resources._signature import keywords
 from asyncruns.resources.parameters import (
     RequestOptions,
     ThreadAndRunParams,
+    ThreadAndRunPollParams,
+    ThreadAndRunStreamParams,
     ThreadParams,
     ThreadUpdateParams,
 )
-from asyncruns.resources.runs import RUN, RunControl
 from asyncruns.stream import RunStream
 from asyncruns.transport import Request, path_of
 
@@ -77,14 +79,23 @@ class Threads(Resource):
         """
         request = _creation({"stream": stream, **params})
         if stream is True:
-            return await RunStream(RunControl(self._transport, request, params)).__aenter__()
+            return await stream_of(RunControl(self._transport, request, params)).__aenter__()
         return await self._ask(RUN, request)
 
     @keywords
-    def create_and_run_stream(self, **params: Unpack[ThreadAndRunParams]) -> RunStream:
+    def create_and_run_stream(self, **params: Unpack[ThreadAndRunStreamParams]) -> RunStream:
         """Create a thread and a run on it, and stream the run; `async with` sends the request."""
         request = _creation({**params, "stream": True})
-        return RunStream(RunControl(self._transport, request, params))
+        return stream_of(RunControl(self._transport, request, params))
+
+    @keywords
+    async def create_and_run_poll(self, **params: Unpack[ThreadAndRunPollParams]) -> Run:
+        """Create a thread and a run on it, and poll it to its end, answering tool calls."""
+        request = _creation(params)
+        polling = Polling(RunControl(self._transport, request, params))
+        async with polling.in_time():
+            run = await self._ask(RUN, request)
+        return await polling.finished(run.thread_id, run.id)
 
 
 def _path(thread_id: str) -> str:

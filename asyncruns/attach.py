@@ -1,0 +1,81 @@
+"""Polling to a run's end: for runs that nobody streams."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import TYPE_CHECKING, Final
+
+from asyncruns.errors import APIConnectionError, APIStatusError, RunTimeoutError
+from asyncruns.follow import Pace, is_transient
+from asyncruns.models import ENDED_RUN, Run
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from asyncruns.stream import ByteStream, RunService
+
+__all__ = ["SETTLED", "poll"]
+
+SETTLED: Final = ENDED_RUN | {"requires_action"}
+"""The statuses that a run does not leave by itself."""
+
+PATIENCE: Final = 60.0
+"""Seconds that a run may be out of reach before polling gives up."""
+
+
+async def poll(
+    service: RunService,
+    thread_id: str,
+    run_id: str,
+    *,
+    until: Collection[str] = SETTLED,
+    interval: float | None = None,
+    deadline_at: float | None = None,
+) -> Run:
+    """Look at a run until its status is one of `until`, or one that it never leaves.
+
+    The pause between looks is `interval` seconds, or what the server asks for, or else grows from
+    0.5 to 5 s. A status that is not in the reference is alive. Looks that fail for a passing reason
+    are repeated for up to 60 s.
+
+    Raises RunTimeoutError, with the run as last seen, at `deadline_at` (the loop's clock).
+    """
+    now = asyncio.get_running_loop().time
+    pace, run, reached = Pace(), None, now()
+    try:
+        async with asyncio.timeout_at(deadline_at):
+            while True:
+                pause = None
+                try:
+                    run, pause = await service.retrieve(thread_id, run_id)
+                    reached = now()
+                except (APIConnectionError, APIStatusError) as exc:
+                    if not is_transient(exc) or now() - reached > PATIENCE:
+                        raise
+                if run is not None and (run.status in until or run.status in ENDED_RUN):
+                    return run
+                await asyncio.sleep(pace.after(pause) if interval is None else interval)
+    except TimeoutError as exc:
+        if now() < (math.inf if deadline_at is None else deadline_at):
+            raise
+        status = "unknown" if run is None else run.status
+        message = f"run {run_id} did not end within the deadline (its status is {status})"
+        raise RunTimeoutError(message, run=run) from exc
+
+
+class Attachment:
+    """A service whose stream is a run that is going already: there is nothing to send first."""
+
+    def __init__(self, service: RunService, thread_id: str, run_id: str) -> None:
+        self._run = Run(id=run_id, thread_id=thread_id, status="unknown")
+        self._service = service
+        self.retrieve = service.retrieve
+        self.list_steps = service.list_steps
+        self.list_messages = service.list_messages
+        self.submit = service.submit
+        self.cancel = service.cancel
+
+    async def open(self) -> ByteStream | Run:
+        """Give the run that is to be followed."""
+        return self._run
