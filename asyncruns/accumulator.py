@@ -113,7 +113,7 @@ class Accumulator:
         Raises StreamError for a delta that no snapshot can take, and LimitExceededError for an
         index out of bounds; the snapshots stay readable.
         """
-        fold = self._folds.get(event.__class__)
+        fold = self.folds.get(event.__class__)
         if fold is not None:
             fold(self, event.data)
 
@@ -178,7 +178,7 @@ class Accumulator:
             builder = self._messages[change.id]
         builder.apply(change.delta)
 
-    _folds: ClassVar[dict[Any, Callable[[Accumulator, Any], None]]] = {
+    folds: ClassVar[dict[Any, Callable[[Accumulator, Any], None]]] = {
         ThreadCreated: _take_thread,
         **dict.fromkeys(get_args(RunEvent), _take_run),
         **dict.fromkeys(get_args(RunStepEvent), _take_step),

@@ -359,7 +359,7 @@ def decode_block(block: bytes) -> Event | None:
     JSON, or not the object that the name promises.
     """
     head, _, data = block.partition(b"\ndata: ")
-    reader = _ORDINARY.get(head)
+    reader = ORDINARY.get(head)
     if reader is not None:
         kind, strict, _ = reader
         try:
@@ -480,7 +480,7 @@ _READERS: Final[dict[str, _Reader]] = {
     ErrorEvent.event: (ErrorEvent, _error_object, _error_object),
     DoneEvent.event: (DoneEvent, _nothing, _nothing),
 }
-_ORDINARY: Final = {
+ORDINARY: Final = {
     b"event: " + name.encode(): reader
     for name, reader in _READERS.items()
     if name != DoneEvent.event  # takes any data, so the frame must have been read as a whole

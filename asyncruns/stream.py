@@ -29,10 +29,11 @@ from asyncruns.errors import (
     StreamError,
     StreamInterrupted,
 )
-from asyncruns.events import DoneEvent, ErrorEvent, ThreadMessageDelta, decode_block
+from asyncruns.events import ORDINARY, DoneEvent, ErrorEvent, ThreadMessageDelta, decode_block
 from asyncruns.follow import Pace, is_transient, look
 from asyncruns.handler import Dispatch, RunHandler
 from asyncruns.models import (
+    DECODE_FAILURES,
     ENDED_RUN,
     Run,
     TextDeltaBlock,
@@ -42,7 +43,7 @@ from asyncruns.sse import BlockSplitter
 from asyncruns.toolset import ToolErrorPolicy, ToolOutput, Toolset, calls_of, check_outputs
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
     from types import TracebackType
 
     import anyio
@@ -357,10 +358,7 @@ class RunStream:
             while True:
                 body = self._body
                 while (blocks := await self._read()) is not None:
-                    for block in blocks:
-                        event = self._taken(block)
-                        if event is None:
-                            continue
+                    for event in self._folded(blocks):
                         if dispatch is not None:
                             await dispatch(event)
                         yield event
@@ -409,19 +407,39 @@ class RunStream:
             self._failure = exc
             return None
 
-    def _taken(self, block: bytes) -> Event | None:
-        """The event of a block, folded, and what it means for the stream itself."""
+    def _folded(self, blocks: list[bytes]) -> Iterator[Event]:
+        """The events of blocks, each folded just before it is given.
+
+        For an ordinary frame this loop stands for `events.decode_block` and `Accumulator.apply`;
+        any other takes the way through those rooms.
+        """
+        accumulator = self._accumulator
         try:
-            event = decode_block(block)
-            if event is None:
-                return None
-            self._accumulator.apply(event)
+            for block in blocks:
+                head, _, data = block.partition(b"\ndata: ")
+                ordinary = _ORDINARY.get(head)
+                if ordinary is not None:
+                    kind, decode, fold = ordinary
+                    try:
+                        payload = decode(data)
+                    except DECODE_FAILURES:
+                        ordinary = None
+                    else:
+                        fold(accumulator, payload)
+                        yield kind(payload, data)
+                if ordinary is None and (event := self._taken(block)) is not None:
+                    yield event
         except StreamError as exc:
             # Of the last block, cut off by the end, only whole data counts.
             if not self._over:
                 self._over = True
                 self._failure = exc
-            return None
+
+    def _taken(self, block: bytes) -> Event | None:
+        """The event of a block, folded, and what it means for the stream itself."""
+        event = decode_block(block)
+        if event is not None:
+            self._accumulator.apply(event)
         if isinstance(event, DoneEvent):
             self._over = True
         elif isinstance(event, ErrorEvent):
@@ -608,6 +626,14 @@ class RunStream:
             aclose = getattr(source, "aclose", None)
             if aclose is not None and not _is_running(source):
                 await aclose()
+
+
+_ORDINARY: Final = {
+    head: (kind, decode, Accumulator.folds[kind])
+    for head, (kind, decode, _) in ORDINARY.items()
+    if kind in Accumulator.folds
+}
+"""For the first line of each ordinary frame that is folded: its class, its decode, its fold."""
 
 
 def _is_running(source: object) -> bool:
