@@ -14,6 +14,13 @@ SETTINGS = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJEC
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def short_collections() -> Iterator[None]:
+    gc.freeze()  # what was imported stays: a collection looks at the tests' own objects
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture(autouse=True)
 def own_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in (*SETTINGS, *PROXIES, *map(str.upper, PROXIES)):
