@@ -241,6 +241,9 @@ class _Builder(ABC, Generic[WholeT]):
 
     def adopt(self, run: Run) -> None:
         """Fill in the parents' ids that the server left out (rule 9)."""
+        base = self.base
+        if base.thread_id and base.run_id and base.assistant_id:
+            return
         whole = _with_ids(self.base, _ids(run))
         if whole is not self.base:
             self.base = whole
@@ -270,12 +273,13 @@ class _StepBuilder(_Builder[RunStep]):
     kinds = CALLS
 
     def apply(self, delta: RunStepDelta) -> None:
-        details = delta.step_details
-        if isinstance(details, ToolCallDeltaObject):
+        details: Any = delta.step_details
+        if details.__class__ is ToolCallDeltaObject:
             self._snapshot = None
-            if not self.parts:
+            parts = self.parts
+            if not parts.by_index:
                 self.seed()
-            self.parts.apply(details.tool_calls or ())
+            parts.apply(details.tool_calls or ())
         elif details is not None:
             self._apply_other(details)
 
@@ -321,9 +325,10 @@ class _MessageBuilder(_Builder[Message]):
 
     def apply(self, delta: MessageDelta) -> None:
         self._snapshot = None
-        if not self.parts:
+        parts = self.parts
+        if not parts.by_index:
             self.seed()
-        self.parts.apply(delta.content or ())
+        parts.apply(delta.content or ())
         if delta.role is not None and delta.role != self.base.role:
             self.base = replace(self.base, role=delta.role)
 

@@ -55,7 +55,7 @@ from asyncruns.models import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 __all__ = [
     "CALLS",
@@ -102,67 +102,67 @@ class Part(ABC):
 class Parts:
     """A list that deltas build: a map from index to part (rule 2)."""
 
-    __slots__ = ("_by_index", "_kinds")
+    __slots__ = ("_kinds", "by_index")
 
     def __init__(self, kinds: dict[type, type[Part]]) -> None:
         self._kinds = kinds
-        self._by_index: dict[Any, Any] = {}
+        self.by_index: dict[Any, Any] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._by_index)
+        return bool(self.by_index)
 
-    def apply(self, pieces: Iterable[Any]) -> None:
+    def apply(self, pieces: Sequence[Any]) -> None:
         """Fold the deltas of some parts; raises LimitExceededError for an index out of bounds."""
-        for position, piece in enumerate(pieces):
-            part = self._by_index.get(piece.index)
+        find = self.by_index.get
+        for piece in pieces:
+            part = find(piece.index)
             if part is None or part.piece is not piece.__class__:
-                index, part = self._part_of(piece, position)
-                part.apply(piece)
-                # Only now: a piece that cannot be read leaves no empty part behind.
-                self._by_index[index] = part
+                self._open(piece, pieces)
             else:
                 part.apply(piece)
 
     def seed(self, wholes: Iterable[msgspec.Struct], *, complete: bool) -> None:
         """Take the parts of an object that came whole, unless deltas have made some already."""
-        if not self._by_index:
-            self._by_index = {
+        if not self.by_index:
+            self.by_index = {
                 index: self._kinds[whole.__class__].of(whole, complete=complete)
                 for index, whole in enumerate(wholes)
             }
 
     def build(self) -> list[Any]:
         """The parts as they are now, by rising index."""
-        return [self._by_index[index].build() for index in sorted(self._by_index)]
+        return [self.by_index[index].build() for index in sorted(self.by_index)]
 
-    def located(self, pieces: Iterable[Any]) -> Iterator[tuple[Any, int, Part]]:
+    def located(self, pieces: Sequence[Any]) -> Iterator[tuple[Any, int, Part]]:
         """For deltas that have been folded: each, its index, and the part that it went to."""
-        for position, piece in enumerate(pieces):
-            index = piece.index
-            if index is None:
-                index = self._index_of(getattr(piece, "id", None), position)
-            yield piece, index, self._by_index[index]
+        for piece in pieces:
+            index = self._index_of(piece, pieces)
+            yield piece, index, self.by_index[index]
 
-    def _part_of(self, piece: Any, position: int) -> tuple[int, Part]:
-        """The part that a delta belongs to, where its index alone does not tell."""
-        index = piece.index
-        if index is None:
-            index = self._index_of(getattr(piece, "id", None), position)
+    def _open(self, piece: Any, pieces: Sequence[Any]) -> None:
+        """Fold a delta into the part that it belongs to, where its index alone does not tell."""
+        index = self._index_of(piece, pieces)
         if not 0 <= index <= MAX_INDEX:
             raise LimitExceededError(f"the index {index} of a delta is not in 0 to {MAX_INDEX}")
-        part = self._by_index.get(index)
+        part = self.by_index.get(index)
         if part is None or part.piece is not piece.__class__:
             part = self._kinds[piece.__class__]()
-        return index, part
+        part.apply(piece)
+        # Only now: a piece that cannot be read leaves no empty part behind.
+        self.by_index[index] = part
 
-    def _index_of(self, part_id: str | None, position: int) -> int:
+    def _index_of(self, piece: Any, pieces: Sequence[Any]) -> int:
+        """The index of the part that a delta belongs to (rule 2)."""
+        if piece.index is not None:
+            return int(piece.index)
+        part_id = getattr(piece, "id", None)
         if part_id is None:
-            return position
+            return next(place for place, other in enumerate(pieces) if other is piece)
         # Not every part has an id: texts and logs have none.
         known: dict[str | None, int] = {
-            getattr(part, "id", None): index for index, part in self._by_index.items()
+            getattr(part, "id", None): index for index, part in self.by_index.items()
         }
-        after_all: int = max(self._by_index, default=-1) + 1
+        after_all: int = max(self.by_index, default=-1) + 1
         return known.get(part_id, after_all)
 
 
