@@ -349,9 +349,11 @@ class _Body(aiohttp.Payload):
         self.sent = False
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """Give the body as text; a middleware of the caller's session may ask for it."""
         return bytes(self._value).decode(encoding, errors)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
+        """Send the body, and the head that waits for it."""
         self.sent = True
         await writer.write(self._value)
 

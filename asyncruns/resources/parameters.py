@@ -271,7 +271,7 @@ class MessageCreateParams(MessageParams, CreationOptions, total=False):
 class ThreadAndRunParams(_RunSettings, total=False):
     """Create a thread and run it."""
 
-    thread: ThreadParams | Object
+    thread: Object
     """The thread; an empty one unless given."""
     tool_resources: ToolResources | Object | None
     """The files that the run's tools may use, in place of the assistant's own."""

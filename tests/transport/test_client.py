@@ -90,6 +90,26 @@ async def test_a_session_of_the_caller_s_own_is_used_and_not_closed() -> None:
 
 
 @pytest.mark.anyio
+async def test_a_middleware_of_the_caller_s_session_sees_the_body() -> None:
+    seen: list[bytes] = []
+
+    async def look(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        if isinstance(request.body, aiohttp.Payload):
+            seen.append(await request.body.as_bytes())
+        return await handler(request)
+
+    async with (
+        wire(answer()) as server,
+        aiohttp.ClientSession(middlewares=(look,)) as session,
+        Client(api_key="", base_url=server.url, session=session) as client,
+    ):
+        await client.request("POST", "/x", json={"a": "ö"})
+        assert seen == [server.requests[0].body] == ['{"a":"ö"}'.encode()]
+
+
+@pytest.mark.anyio
 async def test_a_session_that_its_owner_has_closed_is_said() -> None:
     session = aiohttp.ClientSession()
     await session.close()

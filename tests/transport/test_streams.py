@@ -233,6 +233,27 @@ async def test_failed_and_cancelled_requests_give_their_places_back() -> None:
         assert [chunk async for chunk in await open_stream(client)] == [b"a"]
 
 
+async def test_a_stream_that_gives_up_waiting_for_other_requests_gives_its_place_back() -> None:
+    async def hang(_: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(3600)
+
+    async with (
+        wire(hang) as server,
+        Client(api_key="", base_url=server.url, max_connections=1) as client,
+    ):
+        others = [asyncio.ensure_future(client.request("GET", "/x")) for _ in range(11)]
+        await until(lambda: len(server.requests) == 11)
+        for _ in range(2):
+            with pytest.raises(PoolTimeoutError):
+                await client._transport.open(Request(method="GET", path="/x", timeout=0.02))
+        for other in others:
+            other.cancel()
+        await asyncio.wait(others)
+        with anyio.move_on_after(0.2):
+            await open_stream(client)
+        assert len(server.requests) == 12
+
+
 async def test_an_event_stream_may_be_compressed() -> None:
     packed = gzip.compress(b"event: done\ndata: [DONE]\n\n")
     head = STREAM_HEAD.replace(b"X-Request", b"Content-Encoding: gzip\r\nX-Request")
