@@ -1,0 +1,165 @@
+"""Events to lines of plain text: what comes, as it comes, for pipes and files."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from asyncruns import (
+    CodeInterpreterLogs,
+    CodeInterpreterOutputImage,
+    CodeInterpreterToolCallDelta,
+    FileSearchToolCallDelta,
+    FunctionToolCallDelta,
+    MessageDeltaEvent,
+    RefusalDeltaBlock,
+    Run,
+    RunStepDeltaEvent,
+    TextDeltaBlock,
+    ToolCallDeltaObject,
+)
+from asyncruns.cli.console import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+    from typing import Any
+
+    from rich.console import Console
+
+    from asyncruns import Event
+
+__all__ = ["Lines"]
+
+INDENT: Final = 15
+"""How wide the column is that says what a line is part of."""
+
+_WORDS: Final = re.compile(r"\n| ?[^ \n]+| +")
+
+
+class _Piece(NamedTuple):
+    part: object
+    """What the piece is part of: pieces of the same part go on one line."""
+    label: str
+    text: str
+
+
+class Lines:
+    """Prints pieces of text and of tool calls as they come.
+
+    What continues the line before goes on there; what belongs to another part, such as the
+    arguments of a call that grows at the same time, begins a line with its name.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._part: object = None
+        self._column = 0
+        self._gap = ""  # spaces that are written once a word follows: no line ends in one
+        self._status: str | None = None
+        self._names: dict[object, str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._end_line()
+
+    def take(self, event: Event) -> None:
+        """Print what an event brings."""
+        for piece in self._pieces(event.data):
+            if piece.text:
+                self._print(piece)
+
+    def _pieces(self, data: Any) -> Iterator[_Piece]:
+        match data:
+            case Run(status=status) if status != self._status:
+                self._status = status
+                yield _Piece(object(), "run", status)
+            case MessageDeltaEvent(id=message_id, delta=delta):
+                for part in delta.content or ():
+                    yield _Piece((message_id, part.index), "message", _content(part))
+            case RunStepDeltaEvent(id=step_id, delta=delta):
+                if isinstance(delta.step_details, ToolCallDeltaObject):
+                    for call in delta.step_details.tool_calls or ():
+                        yield from self._call((step_id, call.index), call)
+            case _:
+                pass
+
+    def _call(self, key: object, call: Any) -> Iterator[_Piece]:
+        match call:
+            case FunctionToolCallDelta(function=function) if function is not None:
+                name = self._names.setdefault(key, function.name or "function")
+                yield _Piece(key, name, function.arguments or "")
+            case CodeInterpreterToolCallDelta(code_interpreter=code) if code is not None:
+                yield _Piece(key, "code", code.input or "")
+                for output in code.outputs or ():
+                    yield _Piece((key, output.index), "output", _output(output))
+            case FileSearchToolCallDelta() if call.id is not None:
+                yield _Piece(key, "file search", "searching")
+            case _ if call.id is not None:
+                yield _Piece(key, call.type, call.id)
+            case _:
+                pass
+
+    def _print(self, piece: _Piece) -> None:
+        if piece.part != self._part:
+            self._end_line()
+            self._part = piece.part
+            self._write(f"{printable(piece.label):<{INDENT - 1}} ", "dim")
+        for word in _WORDS.findall(printable(piece.text)):
+            self._write_word(word)
+
+    def _write_word(self, word: str) -> None:
+        if word == "\n":
+            self._column = self._column or INDENT  # an empty line is a line, too
+            self._end_line()
+            return
+        if word.isspace():
+            self._gap += word
+            return
+        if self._column + cell_len(self._gap + word) > self._console.width:
+            self._end_line()
+            word = word.lstrip()
+        if self._column == 0:
+            self._gap = " " * INDENT + self._gap
+        self._write(self._gap + word)
+
+    def _end_line(self) -> None:
+        self._gap = ""
+        if self._column:
+            self._write("\n")
+        self._column = 0
+
+    def _write(self, text: str, style: str = "") -> None:
+        self._console.print(Text(text, style), end="", soft_wrap=True)
+        self._column += cell_len(text)
+        self._gap = ""
+
+
+def _content(part: Any) -> str:
+    match part:
+        case TextDeltaBlock(text=text) if text is not None:
+            return text.value or ""
+        case RefusalDeltaBlock(refusal=refusal):
+            return refusal or ""
+        case _:
+            return ""
+
+
+def _output(output: Any) -> str:
+    match output:
+        case CodeInterpreterLogs(logs=logs):
+            return logs or ""
+        case CodeInterpreterOutputImage(image=image) if image is not None:
+            return f"image {image.file_id}"
+        case _:
+            return ""
