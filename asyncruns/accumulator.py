@@ -20,6 +20,9 @@ The rules, for every function below:
 8.  A part whose type changes starts anew.
 9.  Parent ids that a server leaves out are filled in from the run.
 
+A delta may be handed in undecoded, for readers who only want the end: it is folded when a snapshot
+is read, and dropped when the end that replaces its object comes first.
+
 Strings are lists of pieces, joined when a snapshot is read, and the joined string replaces the
 pieces: folding a delta costs the same however large the object is. A snapshot that was handed out
 is never changed; reading one again costs nothing until the object changes.
@@ -39,6 +42,7 @@ from asyncruns.events import (
     ThreadCreated,
     ThreadMessageDelta,
     ThreadRunStepDelta,
+    decode_block,
 )
 from asyncruns.models import (
     ENDED_MESSAGE,
@@ -77,7 +81,7 @@ class Accumulator:
     Feed it each event once, in the order of the stream, and read the snapshots at any time.
     """
 
-    __slots__ = ("_messages", "_steps", "run", "thread")
+    __slots__ = ("_deferred", "_messages", "_steps", "run", "thread")
 
     def __init__(self) -> None:
         self.run: Run | None = None
@@ -86,24 +90,29 @@ class Accumulator:
         """The thread, where the stream created it; None otherwise."""
         self._steps: dict[str, _StepBuilder] = {}
         self._messages: dict[str, _MessageBuilder] = {}
+        self._deferred: dict[bytes, list[bytes]] = {}
 
     @property
     def steps(self) -> list[RunStep]:
         """The run's steps so far, in the order of their appearance."""
+        self.fold_deferred()
         return [builder.snapshot() for builder in self._steps.values()]
 
     @property
     def messages(self) -> list[Message]:
         """The run's messages so far, in the order of their appearance."""
+        self.fold_deferred()
         return [builder.snapshot() for builder in self._messages.values()]
 
     def step(self, step_id: str) -> RunStep | None:
         """One step as it is now; None if nothing of it has come."""
+        self.fold_deferred()
         builder = self._steps.get(step_id)
         return None if builder is None else builder.snapshot()
 
     def message(self, message_id: str) -> Message | None:
         """One message as it is now; None if nothing of it has come."""
+        self.fold_deferred()
         builder = self._messages.get(message_id)
         return None if builder is None else builder.snapshot()
 
@@ -116,6 +125,34 @@ class Accumulator:
         fold = self.folds.get(event.__class__)
         if fold is not None:
             fold(self, event.data)
+
+    def defer(self, object_id: bytes, block: bytes) -> None:
+        """Keep a delta (see `sse` for blocks) for later, without decoding it.
+
+        The first delta of an object that was never created is folded at once: it opens the object.
+        Raises what `apply` raises then.
+        """
+        deferred = self._deferred.get(object_id)
+        if deferred is not None:
+            deferred.append(block)
+        elif object_id.decode("utf-8", "replace") in (self._steps.keys() | self._messages.keys()):
+            self._deferred[object_id] = [block]
+        else:
+            self._apply_block(block)
+
+    def fold_deferred(self) -> None:
+        """Fold all deltas that were deferred; raises StreamError for one that cannot be read."""
+        while self._deferred:
+            self._fold_deferred_of(next(iter(self._deferred)))
+
+    def _fold_deferred_of(self, object_id: bytes) -> None:
+        for block in self._deferred.pop(object_id, ()):
+            self._apply_block(block)
+
+    def _apply_block(self, block: bytes) -> None:
+        event = decode_block(block)
+        if event is not None:
+            self.apply(event)
 
     def changed_parts(
         self, change: RunStepDeltaEvent | MessageDeltaEvent
@@ -151,6 +188,8 @@ class Accumulator:
         if builder is None:
             builder = self._steps[step.id] = _StepBuilder(step)
         else:
+            if self._deferred:
+                self._settle(builder, step)
             builder.take(step)
         if self.run is not None:
             builder.adopt(self.run)
@@ -160,9 +199,19 @@ class Accumulator:
         if builder is None:
             builder = self._messages[message.id] = _MessageBuilder(message)
         else:
+            if self._deferred:
+                self._settle(builder, message)
             builder.take(message)
         if self.run is not None:
             builder.adopt(self.run)
+
+    def _settle(self, builder: _StepBuilder | _MessageBuilder, whole: Any) -> None:
+        """Drop the deferred deltas of an object that its end replaces; fold them otherwise."""
+        object_id = whole.id.encode()
+        if builder.is_replaced_by(whole):
+            self._deferred.pop(object_id, None)
+        else:
+            self._fold_deferred_of(object_id)
 
     def _fold_step(self, change: RunStepDeltaEvent) -> None:
         builder = self._steps.get(change.id)
@@ -229,6 +278,10 @@ class _Builder(ABC, Generic[WholeT]):
             self.seed()
             self.base = self._keeping_details(whole)
             self._snapshot = None
+
+    def is_replaced_by(self, whole: WholeT) -> bool:
+        """Whether a whole object leaves nothing of what deltas have made."""
+        return whole.status in self.ended and self._has_details(whole)
 
     def seed(self) -> None:
         """Make parts of the details that came whole, so that deltas go on from there."""

@@ -29,7 +29,14 @@ from asyncruns.errors import (
     StreamError,
     StreamInterrupted,
 )
-from asyncruns.events import ORDINARY, DoneEvent, ErrorEvent, ThreadMessageDelta, decode_block
+from asyncruns.events import (
+    ORDINARY,
+    DoneEvent,
+    ErrorEvent,
+    ThreadMessageDelta,
+    ThreadRunStepDelta,
+    decode_block,
+)
 from asyncruns.follow import Pace, is_transient, look
 from asyncruns.handler import Dispatch, RunHandler
 from asyncruns.models import (
@@ -211,6 +218,8 @@ class RunStream:
         self._opened = self._body is not None
         self._over = False
         self._interrupted = False
+        self._defers = False
+        self._torn = False
         self._failure: Exception | None = None
         self._error: ErrorObject | None = None
         # The run of a stream that begins by looking at it: nothing of it has been seen yet.
@@ -264,9 +273,16 @@ class RunStream:
         return self._text_deltas()
 
     async def until_done(self) -> None:
-        """Read the stream to its end."""
-        async for _ in self:
-            pass
+        """Read the stream to its end; the snapshots are then those of iteration.
+
+        Costs a fraction of iterating: a delta is decoded only where no finished object replaces it.
+        """
+        self._defers = self._dispatch is None
+        try:
+            async for _ in self:
+                pass
+        finally:
+            self._defers = False
 
     async def get_final_run(self) -> Run:
         """Read the stream to its end and give the run; raises StreamError if there was none."""
@@ -358,7 +374,7 @@ class RunStream:
             while True:
                 body = self._body
                 while (blocks := await self._read()) is not None:
-                    for event in self._folded(blocks):
+                    for event in (self._deferred if self._defers else self._folded)(blocks):
                         if dispatch is not None:
                             await dispatch(event)
                         yield event
@@ -370,6 +386,7 @@ class RunStream:
                             turn = 0
                             await asyncio.sleep(0)
                 await self._close_body()
+                self._fold_deferred()
                 if not self._is_settled():
                     async for event in self._follow():
                         if dispatch is not None:
@@ -429,11 +446,37 @@ class RunStream:
                         yield kind(payload, data)
                 if ordinary is None and (event := self._taken(block)) is not None:
                     yield event
+                    if event.__class__ is DoneEvent:
+                        return
         except StreamError as exc:
-            # Of the last block, cut off by the end, only whole data counts.
-            if not self._over:
-                self._over = True
-                self._failure = exc
+            self._fail(exc)
+
+    def _deferred(self, blocks: list[bytes]) -> Iterator[Event]:
+        """The events of blocks but for deltas, which wait undecoded for somebody to ask."""
+        for block in blocks:
+            head, _, data = block.partition(b"\ndata: ")
+            if head not in _DELTAS or not data.startswith(_ID_FIRST):
+                yield from self._folded([block])
+                continue
+            object_id = data[len(_ID_FIRST) : data.find(b'"', len(_ID_FIRST))]
+            try:
+                self._accumulator.defer(object_id, block)
+            except StreamError as exc:
+                self._fail(exc)
+
+    def _fold_deferred(self) -> None:
+        """Fold what no finished object has replaced; where that fails, a look at the run helps."""
+        try:
+            self._accumulator.fold_deferred()
+        except StreamError as exc:
+            self._failure = exc
+            self._torn = True
+
+    def _fail(self, exc: StreamError) -> None:
+        """Take the stream for cut; of a last block without an end, only whole data counts."""
+        if not self._over:
+            self._over = True
+            self._failure = exc
 
     def _taken(self, block: bytes) -> Event | None:
         """The event of a block, folded, and what it means for the stream itself."""
@@ -449,7 +492,7 @@ class RunStream:
     def _is_settled(self) -> bool:
         """Whether the run has ended, or pauses, as far as can be told."""
         run = self.run
-        if run is None:
+        if run is None or self._torn:
             return False
         paused = run.status == "requires_action" and run is not self._answered
         return paused or run.status in ENDED_RUN
@@ -498,6 +541,7 @@ class RunStream:
         if run.status in ENDED_RUN or run.status == "requires_action":
             # Seen anew: what it says now counts, even where it says what it said before.
             self._answered = self._target = None
+        self._torn = False
         return events, pause
 
     def _interruption(self) -> StreamInterrupted:
@@ -634,6 +678,12 @@ _ORDINARY: Final = {
     if kind in Accumulator.folds
 }
 """For the first line of each ordinary frame that is folded: its class, its decode, its fold."""
+
+
+_DELTAS: Final = {
+    b"event: " + kind.event.encode() for kind in (ThreadRunStepDelta, ThreadMessageDelta)
+}
+_ID_FIRST: Final = b'{"id":"'
 
 
 def _is_running(source: object) -> bool:
