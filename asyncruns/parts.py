@@ -102,10 +102,12 @@ class Part(ABC):
 class Parts:
     """A list that deltas build: a map from index to part (rule 2)."""
 
-    __slots__ = ("_kinds", "by_index")
+    __slots__ = ("_end", "_index_of_id", "_kinds", "by_index")
 
     def __init__(self, kinds: dict[type, type[Part]]) -> None:
         self._kinds = kinds
+        self._end = 0
+        self._index_of_id: dict[str, int] = {}
         self.by_index: dict[Any, Any] = {}
 
     def __bool__(self) -> bool:
@@ -117,17 +119,16 @@ class Parts:
         for piece in pieces:
             part = find(piece.index)
             if part is None or part.piece is not piece.__class__:
-                self._open(piece, pieces)
-            else:
-                part.apply(piece)
+                self._apply_from(piece, pieces)
+                return
+            part.apply(piece)
 
     def seed(self, wholes: Iterable[msgspec.Struct], *, complete: bool) -> None:
         """Take the parts of an object that came whole, unless deltas have made some already."""
         if not self.by_index:
-            self.by_index = {
-                index: self._kinds[whole.__class__].of(whole, complete=complete)
-                for index, whole in enumerate(wholes)
-            }
+            parts = [self._kinds[whole.__class__].of(whole, complete=complete) for whole in wholes]
+            for index, part in enumerate(parts):
+                self._put(index, part)
 
     def build(self) -> list[Any]:
         """The parts as they are now, by rising index."""
@@ -135,35 +136,40 @@ class Parts:
 
     def located(self, pieces: Sequence[Any]) -> Iterator[tuple[Any, int, Part]]:
         """For deltas that have been folded: each, its index, and the part that it went to."""
-        for piece in pieces:
-            index = self._index_of(piece, pieces)
-            yield piece, index, self.by_index[index]
+        for place, piece in enumerate(pieces):
+            index = self._index_of(piece, place)
+            part = self.by_index.get(index)
+            # A later piece of the same delta may have put another part in the place of this one.
+            if part is not None and part.piece is piece.__class__:
+                yield piece, index, part
 
-    def _open(self, piece: Any, pieces: Sequence[Any]) -> None:
-        """Fold a delta into the part that it belongs to, where its index alone does not tell."""
-        index = self._index_of(piece, pieces)
-        if not 0 <= index <= MAX_INDEX:
-            raise LimitExceededError(f"the index {index} of a delta is not in 0 to {MAX_INDEX}")
-        part = self.by_index.get(index)
-        if part is None or part.piece is not piece.__class__:
-            part = self._kinds[piece.__class__]()
-        part.apply(piece)
-        # Only now: a piece that cannot be read leaves no empty part behind.
-        self.by_index[index] = part
+    def _apply_from(self, first: Any, pieces: Sequence[Any]) -> None:
+        """Fold the deltas from `first` on, where an index alone does not tell the part."""
+        start = next(place for place, piece in enumerate(pieces) if piece is first)
+        for place, piece in enumerate(pieces[start:], start):
+            index = self._index_of(piece, place)
+            if not 0 <= index <= MAX_INDEX:
+                raise LimitExceededError(f"the index {index} of a delta is not in 0 to {MAX_INDEX}")
+            part = self.by_index.get(index)
+            if part is None or part.piece is not piece.__class__:
+                part = self._kinds[piece.__class__]()
+            part.apply(piece)
+            # Only now: a piece that cannot be read leaves no empty part behind.
+            self._put(index, part)
 
-    def _index_of(self, piece: Any, pieces: Sequence[Any]) -> int:
+    def _index_of(self, piece: Any, place: int) -> int:
         """The index of the part that a delta belongs to (rule 2)."""
         if piece.index is not None:
             return int(piece.index)
         part_id = getattr(piece, "id", None)
-        if part_id is None:
-            return next(place for place, other in enumerate(pieces) if other is piece)
-        # Not every part has an id: texts and logs have none.
-        known: dict[str | None, int] = {
-            getattr(part, "id", None): index for index, part in self.by_index.items()
-        }
-        after_all: int = max(self.by_index, default=-1) + 1
-        return known.get(part_id, after_all)
+        return place if part_id is None else self._index_of_id.get(part_id, self._end)
+
+    def _put(self, index: int, part: Part) -> None:
+        self.by_index[index] = part
+        self._end = max(self._end, index + 1)
+        part_id = getattr(part, "id", None)
+        if part_id:  # texts and logs have none
+            self._index_of_id[part_id] = index
 
 
 class Pieces:
