@@ -22,10 +22,11 @@ def main() -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except ModuleNotFoundError as exc:
-        if exc.name not in {"click", "rich"}:
+        package = (exc.name or "").partition(".")[0]
+        if package not in {"click", "rich"}:
             raise
         print(  # noqa: T201 -- click, which would print it, may be what is missing
-            f"asyncruns: the command line needs {exc.name}: pip install 'asyncruns[cli]'",
+            f"asyncruns: the command line needs {package}: pip install 'asyncruns[cli]'",
             file=sys.stderr,
         )
         return 1

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from asyncruns import Client, RunStream, to_dict
 from asyncruns.cli.compare import Sent, Verdict, Witness, judge_ends, judge_folding
-from asyncruns.cli.console import Ragged, is_live, open_console
+from asyncruns.cli.console import Ragged, is_live, open_console, print_json
 from asyncruns.cli.scenario import QUESTION, Tools, script
 from asyncruns.cli.times import Stopwatch
 from asyncruns.cli.tree import draw
@@ -21,7 +21,7 @@ from asyncruns.emulator import Emulator
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from asyncruns import Run
+    from asyncruns import Run, Toolset
 
 __all__ = ["demo"]
 
@@ -63,7 +63,7 @@ async def _demo(console: Console, *, token_rate: float | None, as_json: bool) ->
     async with (
         Emulator(script, token_rate=token_rate) as emulator,
         Client(base_url=emulator.base_url, api_key="demo") as client,
-        await _start(client, tools) as stream,
+        await start(client, tools.toolset) as stream,
     ):
         if as_json:
             async for event in stream:
@@ -72,9 +72,9 @@ async def _demo(console: Console, *, token_rate: float | None, as_json: bool) ->
             _introduce(console, emulator)
             await show(stream, console, times, witness.take)
         run = await stream.get_final_run()
-        sent = await _read_back(client, run)
+        sent = await read_back(client, run)
     if as_json:
-        click.echo(json.dumps(to_dict(stream.steps), indent=2, ensure_ascii=False))
+        print_json(to_dict(stream.steps))
     else:
         console.print(Ragged(draw(run, stream.steps, stream.messages, times)))
         console.print(f"\n{tools.summary()}\n")
@@ -83,9 +83,8 @@ async def _demo(console: Console, *, token_rate: float | None, as_json: bool) ->
     return 0 if run.status == "completed" and all(verdict.equal for verdict in verdicts) else 1
 
 
-async def _start(client: Client, tools: Tools) -> RunStream:
-    """An assistant, a thread with a question, and the stream of a run; it is not open yet."""
-    toolset = tools.toolset
+async def start(client: Client, toolset: Toolset) -> RunStream:
+    """Make an assistant and a thread with a question; give the stream of a run, not yet open."""
     assistant = await client.assistants.create(
         model="gpt-4o",
         tools=[*toolset.definitions, {"type": "code_interpreter"}, {"type": "file_search"}],
@@ -99,8 +98,8 @@ async def _start(client: Client, tools: Tools) -> RunStream:
     )
 
 
-async def _read_back(client: Client, run: Run) -> Sent:
-    """What the server says of a run's steps and messages: its JSON, and no struct of ours."""
+async def read_back(client: Client, run: Run) -> Sent:
+    """Ask the server for a run's steps and messages: its JSON, and no struct of ours."""
     thread = f"/threads/{run.thread_id}"
     page = {"limit": 100, "order": "asc"}
     steps = await client.request(

@@ -31,7 +31,7 @@ __all__ = ["QUESTION", "Tools", "script"]
 
 QUESTION: Final = "I land in Oslo tonight. Do I need an umbrella, and where is dinner?"
 
-NOTES: Final = Found("file-notes", "notes.txt", score=0.87, text="Dinner: 20:30 at the harbour.")
+NOTES: Final = Found("file-notes", "notes.txt", score=0.87, text="Dinner: 20:30, Café Sør.")
 CITED: Final = "【4:0†notes.txt】"
 CHART: Final = "sandbox:/mnt/data/rain.png"
 CODE: Final = """\
@@ -64,13 +64,13 @@ class Tools:
     async def get_weather(self, city: str, units: str) -> dict[str, Any]:
         """Tell tonight's weather in a city."""
         with self._timed("get_weather"):
-            await asyncio.sleep(0.8)
+            await asyncio.sleep(0.6)
         return {"city": city, "units": units, "sky": "rain, then clear", "temperature": 9}
 
     def get_time(self, city: str) -> str:
         """Tell the local time in a city."""
         with self._timed("get_time"):
-            time.sleep(0.6)
+            time.sleep(0.5)
         return f"17:40 in {city}"
 
     @contextmanager
@@ -95,7 +95,7 @@ async def script(_context: Context) -> AsyncGenerator[Action, Any]:
     sky = json.loads(weather)["sky"]
     answer = (
         f"It is {now}, and tonight's sky is: {sky}. Take an umbrella if you go out before 20:00; "
-        f"see {CHART}. Dinner is at 20:30 at the harbour {CITED}, and it will be dry by then."
+        f"see {CHART}. Dinner is at 20:30 at Café Sør {CITED}, and it will be dry by then."
     )
     annotations: list[FilePath | Citation] = [
         FilePath(CHART, "file-rain-chart"),

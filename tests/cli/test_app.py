@@ -1,0 +1,81 @@
+"""`asyncruns` itself: help, version, what it loads, and how it refuses."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from asyncruns import __version__
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Run
+
+LOADED = """
+import atexit, sys
+from asyncruns.cli import main
+atexit.register(lambda: print(*{"aiohttp", "rich", "asyncruns.emulator"} & set(sys.modules)))
+sys.exit(main())
+"""
+
+WITHOUT_A_PACKAGE = """
+import sys
+sys.modules[{package!r}] = None
+from asyncruns.cli import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help_says_what_there_is(run: Run, option: str) -> None:
+    ended = run(option)
+    assert ended.stdout.startswith("Usage: asyncruns [OPTIONS] COMMAND")
+    assert re.search(r"^  demo  .+\.$", ended.stdout, re.MULTILINE)
+    assert (ended.code, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_and_version_load_neither_aiohttp_nor_rich(run: Run, option: str) -> None:
+    ended = run(option, start=(sys.executable, "-c", LOADED))
+    assert ended.stdout.splitlines()[-1] == ""
+    assert ended.code == 0
+
+
+def test_help_of_a_command_is_its_own(run: Run) -> None:
+    ended = run("demo", "--help")
+    assert ended.stdout.startswith("Usage: asyncruns demo [OPTIONS]")
+    assert "--token-rate" in ended.stdout
+    assert ended.code == 0
+
+
+def test_version(run: Run) -> None:
+    assert run("--version") == (0, f"asyncruns {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("dmo",), "Error: No such command 'dmo'. Did you mean 'demo'?"),
+        (("demo", "--jsn"), "Error: No such option '--jsn'. Did you mean '--json'?"),
+        (("demo", "extra"), "Error: Got unexpected extra argument (extra)"),
+        (("demo", "--token-rate", "-1"), "Error: Invalid value for '--token-rate'"),
+    ],
+)
+def test_bad_input_is_exit_2_and_names_what_is_wrong(
+    run: Run, arguments: tuple[str, ...], complaint: str
+) -> None:
+    ended = run(*arguments)
+    assert complaint in ended.stderr.splitlines()[-1]
+    assert (ended.code, ended.stdout) == (2, "")
+
+
+@pytest.mark.parametrize("package", ["click", "rich"])
+def test_without_its_extra_it_says_how_to_get_it(run: Run, package: str) -> None:
+    start = (sys.executable, "-c", WITHOUT_A_PACKAGE.format(package=package))
+    ended = run("demo", start=start)
+    assert ended.stderr == (
+        f"asyncruns: the command line needs {package}: pip install 'asyncruns[cli]'\n"
+    )
+    assert (ended.code, ended.stdout) == (1, "")
