@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.text import Text
 
 from asyncruns import (
-    Accumulator,
     CodeInterpreter,
     CodeInterpreterToolCall,
     CodeOutputImage,
@@ -66,9 +65,8 @@ def printed(*frames: tuple[str, bytes], width: int = 80) -> list[str]:
 
 def step_with(*calls: Any, **fields: Any) -> RunStep:
     details = ToolCallsStepDetails(tool_calls=list(calls))
-    return RunStep(
-        **{"id": "s", "type": "tool_calls", "status": "completed", "step_details": details} | fields
-    )
+    fields.setdefault("status", "completed")
+    return RunStep(id="s", type="tool_calls", step_details=details, **fields)
 
 
 def unknown(kind: type[Unknown], name: str) -> Any:
@@ -90,14 +88,14 @@ def test_what_goes_on_has_a_spinner() -> None:
     function = Function(name="f", arguments='{"a":')
     call = FunctionToolCall(id="c", function=function)
     lines = drawn(Run(id="r", status="requires_action"), step_with(call, status="in_progress"))
-    spins = f"[{FRAMES}]"
+    assert lines[0][0] in FRAMES
+    assert lines[-1][-1] in FRAMES
     assert [line.strip(f"{FRAMES}└── →") for line in lines] == [
         "run · requires_action",
         "tool calls · in_progress",
         'f {"a":',
         "",
     ]
-    assert spins
 
 
 def test_a_call_without_output_in_a_step_that_ended_does_not_spin() -> None:
@@ -192,7 +190,8 @@ def test_the_stopwatch_measures_what_it_has_seen_end() -> None:
             times.take(event)
     seconds = times.seconds(step)
     assert seconds is not None
-    assert seconds == times.seconds(step) < 8
+    assert seconds < 8
+    assert times.seconds(step) == seconds
 
 
 def test_lines_wrap_at_words_under_their_column() -> None:
@@ -272,4 +271,3 @@ def test_only_a_terminal_that_moves_its_cursor_is_redrawn(
 
     assert is_live(Console(file=Tty(), _environ=environ)) is live
     assert not is_live(Console(file=StringIO(), _environ={"FORCE_COLOR": "1", **environ}))
-    assert Accumulator().run is None
