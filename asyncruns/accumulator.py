@@ -135,7 +135,9 @@ class Accumulator:
         deferred = self._deferred.get(object_id)
         if deferred is not None:
             deferred.append(block)
-        elif object_id.decode("utf-8", "replace") in (self._steps.keys() | self._messages.keys()):
+            return
+        known = object_id.decode("utf-8", "replace")
+        if known in self._steps or known in self._messages:
             self._deferred[object_id] = [block]
         else:
             self._apply_block(block)

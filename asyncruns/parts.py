@@ -162,7 +162,11 @@ class Parts:
         if piece.index is not None:
             return int(piece.index)
         part_id = getattr(piece, "id", None)
-        return place if part_id is None else self._index_of_id.get(part_id, self._end)
+        if part_id is None:
+            return place
+        index = self._index_of_id.get(part_id, self._end)
+        part = self.by_index.get(index)
+        return index if part is None or getattr(part, "id", None) == part_id else self._end
 
     def _put(self, index: int, part: Part) -> None:
         self.by_index[index] = part

@@ -1265,6 +1265,24 @@ def test_a_delta_without_parts_went_to_none(delta: bytes) -> None:
     assert changed(Accumulator(), delta) == []
 
 
+def test_a_deferred_block_that_asks_for_nothing_changes_nothing() -> None:
+    folded = fold(STARTED)
+    folded.defer(b"msg_1", b": ping")
+    folded.defer(b"msg_2", b": ping")
+    assert folded.messages == fold(STARTED).messages
+    assert folded.steps == []
+
+
+def test_a_call_whose_place_another_one_took_is_found_no_more() -> None:
+    made = calls(
+        step_delta(function(None, "a", id="call_a")),
+        step_delta(code(None, "b")),
+        step_delta(function(None, "c", id="call_a")),
+    )
+    assert [call["type"] for call in made] == ["code_interpreter", "function"]
+    assert made[1]["function"]["arguments"] == "c"
+
+
 def test_snapshots_are_complete_objects() -> None:
     folded = fold(step_delta(function(0, "a")), message_delta(text(0, "a")))
     assert isinstance(folded.steps[0], RunStep)
