@@ -22,12 +22,19 @@ from . import accumulator, errors, events, handler, models, stream, toolset, unf
 
 if TYPE_CHECKING:
     from asyncruns.client import Client
+    from asyncruns.retries import RetryPolicy, should_retry
+    from asyncruns.timeouts import Timeout
 
 __version__ = "0.1.0"
 
-_LATE = {"Client": "asyncruns.client"}
+_LATE = {
+    "Client": "asyncruns.client",
+    "RetryPolicy": "asyncruns.retries",
+    "Timeout": "asyncruns.timeouts",
+    "should_retry": "asyncruns.retries",
+}
 
-__all__ = ["Client", "__version__"]
+__all__ = ["Client", "RetryPolicy", "Timeout", "__version__", "should_retry"]
 __all__ += accumulator.__all__
 __all__ += errors.__all__
 __all__ += events.__all__

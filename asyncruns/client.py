@@ -6,13 +6,16 @@ import os
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from asyncruns import __version__
 from asyncruns.connections import MAX_CONNECTIONS, Connections
 from asyncruns.credentials import BearerKey
 from asyncruns.models import to_json
 from asyncruns.resources import Assistants, Messages, Runs, Threads
-from asyncruns.transport import ANY, DEFAULT_TIMEOUT, Request, Settings, Transport
+from asyncruns.retries import RetryPolicy
+from asyncruns.timeouts import Timeout
+from asyncruns.transport import ANY, Request, Settings, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["Client"]
 
 T = TypeVar("T")
+
+DEFAULT_TIMEOUT: Final = Timeout()
+DEFAULT_RETRIES: Final = RetryPolicy()
 
 HOSTED_URL: Final = "https://api.openai.com/v1"
 """The base URL unless one is given."""
@@ -39,9 +45,10 @@ class Client:
       OPENAI_API_KEY. An empty string is for servers that ask for none.
     - `base_url`: the prefix of all paths, else OPENAI_BASE_URL, else OpenAI's own host.
     - `organization`, `project`: sent as headers, else OPENAI_ORG_ID, OPENAI_PROJECT_ID.
-    - `timeout`: seconds that a request may take; of a stream, until its headers have come.
-      None for no limit.
-    - `max_retries`: how often a request that failed may be sent again.
+    - `timeout`: seconds that one attempt at a request may take; of a stream, until its headers
+      have come; 60 unless given, None for no limit. A Timeout limits its parts.
+    - `max_retries`: how often a request that failed may be sent again: twice unless given.
+      `retries` is the whole policy; what creates is sent again only where it was not begun.
     - `default_headers`, `default_query`: sent with every request; a None leaves a header out.
     - `session`: an aiohttp session to use instead of one of its own. It is never closed; its proxy
       and TLS settings hold. Without one, proxies come from the environment, passwords from netrc
@@ -59,8 +66,9 @@ class Client:
         base_url: str | None = None,
         organization: str | None = None,
         project: str | None = None,
-        timeout: float | None = DEFAULT_TIMEOUT,
-        max_retries: int = 2,
+        timeout: Timeout | float | None = DEFAULT_TIMEOUT,
+        max_retries: int | None = None,
+        retries: RetryPolicy = DEFAULT_RETRIES,
         default_headers: Mapping[str, str | None] | None = None,
         default_query: Mapping[str, object] | None = None,
         session: aiohttp.ClientSession | None = None,
@@ -77,8 +85,8 @@ class Client:
                 **(default_headers or {}),
             },
             query=default_query or {},
-            timeout=timeout,
-            max_retries=max_retries,
+            timeout=Timeout.of(timeout),
+            retries=_limited(retries, max_retries),
         )
         self._transport = Transport(
             settings,
@@ -98,7 +106,7 @@ class Client:
         body: bytes | None = None,
         extra_headers: Mapping[str, str | None] | None = None,
         extra_query: Mapping[str, object] | None = None,
-        timeout: float | UnsetType | None = UNSET,
+        timeout: Timeout | float | UnsetType | None = UNSET,
     ) -> bytes:
         """Ask for anything else that the server has, and give the answer's body.
 
@@ -140,3 +148,7 @@ class Client:
 
 def _else_environment(given: T | None, name: str) -> T | str | None:
     return os.environ.get(name) or None if given is None else given
+
+
+def _limited(policy: RetryPolicy, max_retries: int | None) -> RetryPolicy:
+    return policy if max_retries is None else replace(policy, max_retries=max_retries)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from aiohttp.abc import AbstractStreamWriter
 
+    from asyncruns.timeouts import Timeout
+
 __all__ = ["MAX_CONNECTIONS", "Attempt", "ByteStream", "Connections"]
 
 MAX_CONNECTIONS: Final = 1000
@@ -42,8 +44,11 @@ RESERVED_CONNECTIONS: Final = 10
 A cancel, a submit or a poll goes through while every stream that is allowed is open.
 """
 
-CONNECT_TIMEOUT: Final = 5.0
-"""Seconds that one address may take to accept a connection."""
+ERROR_BODY_TIMEOUT: Final = 5.0
+"""Seconds that the body of an error may take once its headers have come."""
+
+WRITE_PIECE: Final = 64 * 1024
+"""Bytes of a request's body that are written at a time."""
 
 READ_BUFFER: Final = 64 * 1024
 """Bytes that aiohttp reads ahead of a slow consumer; its own 256 KiB make idle streams heavy."""
@@ -61,7 +66,7 @@ class Attempt:
         query: list[tuple[str, str]],
         headers: dict[str, str],
         body: bytes | None,
-        timeout: float | None,
+        timeout: Timeout,
         repeatable: bool,
         stream: bool,
     ) -> None:
@@ -70,11 +75,18 @@ class Attempt:
         self.url = url
         self.query = query
         self.headers = headers
-        self.body = None if body is None and repeatable else _Body(body or b"")
+        # Where there is nothing to send, too: aiohttp re-sends what has no body (see _Body).
+        self.body = _Body(body or b"", timeout.write)
         self.timeout = timeout
         self.repeatable = repeatable
         self.stream = stream
         self.waits_for: str | None = None
+        total = timeout.total
+        self._ends = None if total is None else asyncio.get_running_loop().time() + total
+
+    def in_time(self) -> asyncio.Timeout:
+        """Bound what is awaited by what is left of the attempt's total."""
+        return asyncio.timeout_at(self._ends)
 
     @contextmanager
     def failures(self) -> Generator[None, None, None]:
@@ -89,15 +101,19 @@ class Attempt:
 
     def _error(self, exc: Exception) -> AsyncRunsError:
         if self.waits_for:
+            limits = (self.timeout.pool, self.timeout.total)
+            limit = min(limit for limit in limits if limit is not None)
             return PoolTimeoutError(
-                f"{self.where}: none of {self.waits_for} became free within {self.timeout} s"
+                f"{self.where}: none of {self.waits_for} became free within {limit} s"
             )
         error = _error_of(exc, self.where)
-        if self.repeatable or not (self.body and self.body.sent):
-            return error
-        return AmbiguousRequestError(
-            f"{error}; the request had been sent: the server may have carried it out"
-        )
+        if self.body.sent and not self.repeatable:
+            return AmbiguousRequestError(
+                f"{error}; the request had been sent: the server may have carried it out"
+            )
+        if isinstance(error, APIConnectionError):
+            error.retryable = not isinstance(exc, LASTING)
+        return error
 
 
 class Connections:
@@ -130,30 +146,29 @@ class Connections:
         """
         self._check_usable()
         attempt.waits_for = f"the client's {self._slots.limit} connections"
-        slot = await self._slots.take(stream=attempt.stream)
+        async with asyncio.timeout(attempt.timeout.pool):
+            slot = await self._slots.take(stream=attempt.stream)
         attempt.waits_for = None
         try:
-            # aiohttp sends a GET or a DELETE once more, by itself, where a connection that was
-            # kept alive turns out to be closed; it never does so with a POST.
             response = await self._ready_session().request(
                 attempt.method,
                 attempt.url,
                 params=attempt.query,
                 headers=attempt.headers,
                 data=attempt.body,
-                skip_auto_headers=() if attempt.body and attempt.body.size else ("Content-Type",),
+                skip_auto_headers=() if attempt.body.size else ("Content-Type",),
                 # Credentials never follow a redirect: aiohttp would take `api-key` along.
                 allow_redirects=False,
                 raise_for_status=False,
                 auto_decompress=True,
                 proxy=self._proxy,
                 read_bufsize=READ_BUFFER,
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
+                timeout=self._limits(attempt.timeout),
             )
         except BaseException as exc:
             _give_back(slot)
             if self._closed and isinstance(exc, FOREIGN):
-                raise _closing() from exc
+                raise _ClientClosedError from exc
             raise
         stream = ByteStream(response, attempt.where, slot)
         self._streams.add(stream)
@@ -167,7 +182,7 @@ class Connections:
             self._check_loop()
         self._closed = True
         for stream in [*self._streams]:
-            stream.end(_closing())
+            stream.end(_ClientClosedError())
         if self._own and self._session:
             await self._session.close()
 
@@ -197,6 +212,15 @@ class Connections:
                 trust_env=False,
             )
         return self._session
+
+    def _limits(self, timeout: Timeout) -> aiohttp.ClientTimeout:
+        return aiohttp.ClientTimeout(
+            total=None,
+            # With the wait for a connection of a session's own limit, if it has one.
+            connect=timeout.connect if self._own else None,
+            sock_connect=timeout.connect,
+            sock_read=timeout.read,
+        )
 
     @cached_property
     def _proxy(self) -> str | None:
@@ -264,11 +288,12 @@ class ByteStream:
         return b"".join(chunks)
 
     async def read_start(self, limit: int) -> bytes:
-        """Read what there is of it, at most `limit` bytes: an error's body may break off, too."""
+        """Read what comes of it in time, at most `limit` bytes: an error's body may break off."""
         start = b""
         try:
-            while len(start) < limit and (chunk := await self._next()):
-                start += chunk
+            async with asyncio.timeout(ERROR_BODY_TIMEOUT):
+                while len(start) < limit and (chunk := await self._next()):
+                    start += chunk
         except FOREIGN:
             return start
         return start[:limit]
@@ -300,8 +325,11 @@ class ByteStream:
         return chunk
 
 
-def _closing() -> OSError:
-    return ConnectionAbortedError("the client was closed")
+class _ClientClosedError(ConnectionAbortedError):
+    """The client was closed while an answer was awaited."""
+
+    def __init__(self) -> None:
+        super().__init__("the client was closed")
 
 
 class _Slots:
@@ -342,10 +370,14 @@ class _Body(aiohttp.Payload):
     """
 
     _autoclose = True
+    # Says that it cannot be sent again. On a kept-alive connection that turns out to be closed
+    # aiohttp would re-send a GET or a DELETE by itself, and no policy or budget would know.
+    _consumed = True
 
-    def __init__(self, value: bytes) -> None:
+    def __init__(self, value: bytes, timeout: float | None) -> None:
         super().__init__(value, content_type="application/json")
         self._size = len(value)
+        self._timeout = timeout
         self.sent = False
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
@@ -355,7 +387,9 @@ class _Body(aiohttp.Payload):
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Send the body, and the head that waits for it."""
         self.sent = True
-        await writer.write(self._value)
+        for start in range(0, len(self._value) or 1, WRITE_PIECE):
+            async with asyncio.timeout(self._timeout):
+                await writer.write(self._value[start : start + WRITE_PIECE])
 
 
 _FAILURES: Final[tuple[tuple[type[Exception], type[AsyncRunsError], str], ...]] = (
@@ -366,6 +400,7 @@ _FAILURES: Final[tuple[tuple[type[Exception], type[AsyncRunsError], str], ...]] 
     (aiohttp.ClientConnectorError, APIConnectionError, "no connection could be made"),
     (TimeoutError, APITimeoutError, "no answer came in time"),
     (aiohttp.ServerDisconnectedError, APIConnectionError, "the server hung up"),
+    (aiohttp.ClientHttpProxyError, APIConnectionError, "the proxy refuses to connect"),
     (aiohttp.ClientResponseError, APIConnectionError, "the answer is not HTTP"),
     (aiohttp.ClientPayloadError, APIConnectionError, "the answer broke off"),
     (aiohttp.ClientError, APIConnectionError, "the connection failed"),
@@ -379,6 +414,13 @@ _FAILURES: Final[tuple[tuple[type[Exception], type[AsyncRunsError], str], ...]] 
 
 FOREIGN: Final = tuple({kind for kind, _, _ in _FAILURES})
 """All of them."""
+
+LASTING: Final = (
+    aiohttp.ClientConnectorCertificateError,
+    aiohttp.InvalidURL,
+    _ClientClosedError,
+)
+"""Those that do not pass by trying again."""
 
 
 def _error_of(exc: Exception, where: str) -> AsyncRunsError:

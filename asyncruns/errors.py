@@ -29,7 +29,10 @@
 
 from __future__ import annotations
 
+import math
 import re
+import time
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -78,7 +81,14 @@ class AsyncRunsError(Exception):
 
 
 class APIConnectionError(AsyncRunsError):
-    """No answer came: the connection could not be made, or ended before the answer."""
+    """No answer came: the connection could not be made, or ended before the answer.
+
+    `retryable` says whether sending the request again is safe and may help, `retries` how often
+    that has been done.
+    """
+
+    retryable: bool = False
+    retries: int = 0
 
 
 class APITimeoutError(APIConnectionError):
@@ -93,8 +103,12 @@ class APIStatusError(AsyncRunsError):
     """The server answered with an error status.
 
     The attributes hold what the answer said. `code`, `param`, `type` and `request_id` are None
-    where the server left them out; `body` is the answer's body, cut at 64 KiB.
+    where the server left them out; `body` is the answer's body, cut at 64 KiB. `retry_after` is
+    the seconds that the server asks to wait; None where it does not. `repeatable` says whether
+    the request may be sent twice without harm, `retries` how often it has been sent again.
     """
+
+    retries: int = 0
 
     def __init__(
         self,
@@ -108,6 +122,7 @@ class APIStatusError(AsyncRunsError):
         body: bytes = b"",
         method: str = "",
         path: str = "",
+        repeatable: bool = False,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -120,6 +135,8 @@ class APIStatusError(AsyncRunsError):
         self.body = body[:MAX_ERROR_BODY]
         self.method = method
         self.path = path
+        self.repeatable = repeatable
+        self.retry_after = _retry_after(self.headers)
 
     def __str__(self) -> str:
         facts = {"code": self.code, "param": self.param, "request id": self.request_id}
@@ -313,6 +330,7 @@ def error_from_response(
     method: str = "",
     path: str = "",
     host: str = "",
+    repeatable: bool = False,
 ) -> APIStatusError:
     """Give the exception for an answer with an error status, ready to be raised.
 
@@ -336,6 +354,7 @@ def error_from_response(
         body=body,
         method=method,
         path=path,
+        repeatable=repeatable,
     )
     if active and isinstance(error, ActiveRunError):
         error.thread_id = active["thread"] or active["thread2"]
@@ -363,6 +382,39 @@ def _snippet(headers: Mapping[str, str], body: bytes) -> str:
     kind = headers.get("content-type", "no content type")
     text = " ".join(body[: 4 * SNIPPET].decode("utf-8", "replace").split())
     return f"{kind}: {text[:SNIPPET]}" if text else f"empty body ({kind})"
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """The seconds to wait that an answer names: retry-after-ms, or Retry-After in either form."""
+    in_ms = _seconds(headers.get("retry-after-ms", ""))
+    if in_ms is not None:
+        return in_ms / 1000
+    told = headers.get("retry-after", "")
+    seconds = _seconds(told)
+    if seconds is not None:
+        return seconds
+    then = _timestamp(told)
+    if then is None:
+        return None
+    # By the server's own clock where it tells the time: ours may be wrong.
+    now = _timestamp(headers.get("date", ""))
+    return max(0.0, then - (time.time() if now is None else now))
+
+
+def _seconds(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and number >= 0 else None
+
+
+def _timestamp(text: str) -> float | None:
+    """An HTTP date (RFC 9110, 5.6.7) as Unix seconds; None for anything else."""
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _text(value: object) -> str | None:

@@ -1,15 +1,14 @@
-"""Request to answer: sends bytes with a client's settings, and judges what comes back.
+"""Request to answer: sends bytes with a client's settings, judges what comes back, and tries again.
 
 Knows no model: bytes, paths and headers only.
 """
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
-from urllib.parse import quote, urlsplit
+from typing import TYPE_CHECKING, Final, TypeVar
+from urllib.parse import quote, urljoin, urlsplit
 
 import anyio
 from msgspec import UNSET, UnsetType
@@ -19,24 +18,35 @@ from asyncruns.credentials import AUTH_HEADERS
 from asyncruns.errors import (
     MAX_ERROR_BODY,
     SNIPPET,
+    APIConnectionError,
     APIStatusError,
+    APITimeoutError,
+    NotFoundError,
     _snippet,
     error_from_response,
 )
+from asyncruns.retries import Budget
+from asyncruns.timeouts import Timeout
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from asyncruns.connections import ByteStream, Connections
     from asyncruns.credentials import Credential
+    from asyncruns.retries import RetryPolicy
 
 __all__ = ["ANY", "JSON", "Request", "Response", "Settings", "Transport", "path_of"]
+
+AnswerT = TypeVar("AnswerT")
 
 MAX_BODY: Final = 48 * 1024 * 1024
 """How many bytes the body of an answer may have once decompressed, streams excepted."""
 
-DEFAULT_TIMEOUT: Final = 60.0
-"""Seconds that a request may take; of a stream, until its headers have come."""
+MAX_REDIRECTS: Final = 5
+"""How many redirects in a row are followed."""
+
+REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+"""The statuses that name another place; 304, for one, does not."""
 
 WORKER_THREADS: Final = 40
 """How many sync tools of a client run at once, the abandoned ones included."""
@@ -58,10 +68,10 @@ class Settings:
     """Sent with every request; a None leaves a header out."""
     query: Mapping[str, object] = field(default_factory=dict[str, object], repr=False)
     """Sent with every request."""
-    timeout: float | None = DEFAULT_TIMEOUT
-    """Seconds that a request may take; None for no limit."""
-    max_retries: int = 2
-    """How often a request that failed may be sent again."""
+    timeout: Timeout
+    """How long the parts of a request may take."""
+    retries: RetryPolicy
+    """Which failed requests are sent again, and when."""
 
     def __post_init__(self) -> None:
         url = urlsplit(self.base_url)
@@ -85,8 +95,8 @@ class Request:
     body: bytes | None = None
     accept: str = JSON
     """JSON makes any other answer an error."""
-    timeout: float | UnsetType | None = UNSET
-    """Seconds; UNSET for the client's, None for no limit."""
+    timeout: Timeout | float | UnsetType | None = UNSET
+    """A number is the total in seconds; UNSET for the client's, None for no limit."""
     repeatable: bool = True
     """Whether the server may be asked twice without harm; what creates is not repeatable."""
 
@@ -127,22 +137,58 @@ class Transport:
     def __init__(self, settings: Settings, connections: Connections) -> None:
         self.settings = settings
         self.connections = connections
-        self._host = urlsplit(settings.base_url).hostname or ""
         self.thread_limiter = anyio.CapacityLimiter(WORKER_THREADS)
+        self._budget = Budget(settings.retries)
+        self._host = urlsplit(settings.base_url).hostname or ""
 
     async def send(self, request: Request) -> Response:
-        """Send a request and read its answer whole.
+        """Send a request and read its answer whole; again where the client's retries allow it.
 
-        Raises APIStatusError for an error status and for an answer that is not what was asked
-        for, LimitExceededError for a body beyond MAX_BODY, and APIConnectionError where no answer
-        came: AmbiguousRequestError if the request is not repeatable and may have been carried out.
+        A 404 to a DELETE that was sent before is an answer, with an empty body: what the first one
+        deleted is gone. Raises APIStatusError for an error status and for an answer that is not
+        what was asked for, LimitExceededError for a body beyond MAX_BODY, and APIConnectionError
+        where no answer came: AmbiguousRequestError if the request is not repeatable and may have
+        been carried out.
         """
-        attempt = await self._attempt(request)
-        with attempt.failures():
-            async with asyncio.timeout(attempt.timeout):
-                stream = await self.connections.open(attempt)
-                async with aclosing(stream):
-                    await self._check_status(request, stream)
+        try:
+            return await self._retried(request, self._receive)
+        except NotFoundError as exc:
+            if request.method == "DELETE" and exc.retries:
+                return Response(exc.status, exc.headers, b"")
+            raise
+
+    async def open(self, request: Request) -> ByteStream:
+        """Send a request and give the event stream that answers it; the caller closes it.
+
+        The total of the timeout ends with the headers, and so do the retries: the stream itself
+        may last. Raises as `send` does, and APIStatusError for an answer that is no event stream.
+        """
+        return await self._retried(request, self._begin)
+
+    async def _retried(
+        self, request: Request, attempt: Callable[[Request], Awaitable[AnswerT]]
+    ) -> AnswerT:
+        policy, retry = self.settings.retries, 0
+        while True:
+            try:
+                answer = await attempt(request)
+            except (APIConnectionError, APIStatusError) as exc:
+                exc.retries = retry
+                delay = policy.delay(exc, retry)
+                if delay is None or not self._budget.take():
+                    raise
+            else:
+                self._budget.refill()
+                return answer
+            await policy.sleep(delay)
+            retry += 1
+
+    async def _receive(self, request: Request) -> Response:
+        attempt = self._attempt(request)
+        stream = await self._answered(request, attempt)
+        async with aclosing(stream):
+            with attempt.failures():
+                async with attempt.in_time():
                     body = await stream.read(MAX_BODY)
         # Some servers label their JSON as plain text; HTML never begins like this.
         looks_like_json = body.lstrip()[:1] in {b"{", b"["}
@@ -150,56 +196,74 @@ class Transport:
             raise _unexpected(request, stream, body, "JSON")
         return Response(stream.status, stream.headers, body)
 
-    async def open(self, request: Request) -> ByteStream:
-        """Send a request and give the event stream that answers it; the caller closes it.
-
-        The timeout ends with the headers: the stream itself may last. Raises as `send` does, and
-        APIStatusError for an answer that is no event stream.
-        """
-        attempt = await self._attempt(request, stream=True)
-        with attempt.failures():
-            async with asyncio.timeout(attempt.timeout):
-                stream = await self.connections.open(attempt)
-                try:
-                    await self._check_status(request, stream)
-                    await self._check_events(request, stream)
-                except BaseException:
-                    await stream.aclose()
-                    raise
+    async def _begin(self, request: Request) -> ByteStream:
+        stream = await self._answered(request, self._attempt(request, stream=True))
+        try:
+            await self._check_events(request, stream)
+        except BaseException:
+            await stream.aclose()
+            raise
         return stream
 
-    async def _attempt(self, request: Request, *, stream: bool = False) -> Attempt:
+    def _attempt(self, request: Request, *, stream: bool = False) -> Attempt:
         settings = self.settings
         own = {"Accept": EVENTS if stream else request.accept}
-        given = _merged(own, settings.headers, request.headers)
-        if AUTH_HEADERS.isdisjoint(map(str.lower, given)):
-            given |= await settings.credential.headers()
         return Attempt(
             request.method,
             request.path,
             url=_joined(settings.base_url, request.path),
             query=_pairs({**settings.query, **request.query}),
-            headers=given,
+            headers=_merged(own, settings.headers, request.headers),
             body=request.body,
-            timeout=settings.timeout if request.timeout is UNSET else request.timeout,
+            timeout=settings.timeout if request.timeout is UNSET else Timeout.of(request.timeout),
             repeatable=request.repeatable,
             stream=stream,
         )
 
-    async def _check_status(self, request: Request, stream: ByteStream) -> None:
-        status = stream.status
-        if status >= 400:  # noqa: PLR2004 -- the first error status of HTTP
-            raise error_from_response(
-                status,
-                stream.headers,
-                await stream.read_start(MAX_ERROR_BODY),
-                method=request.method,
-                path=request.path,
-                host=self._host,
-            )
-        if status >= 300:  # noqa: PLR2004 -- the first redirect of HTTP
+    async def _answered(self, request: Request, attempt: Attempt) -> ByteStream:
+        """Send an attempt, and give its answer from the headers on if its status is good."""
+        await self._authorize(attempt)
+        redirects = 0
+        while True:
+            with attempt.failures():
+                async with attempt.in_time():
+                    stream = await self.connections.open(attempt)
+            if stream.status < 300:  # noqa: PLR2004 -- the first redirect of HTTP
+                return stream
+            async with aclosing(stream):
+                place = _place(attempt, stream)
+                if place is None or redirects == MAX_REDIRECTS:
+                    raise await self._refusal(request, stream)
+            # Its query is the one of the new place.
+            attempt.url, attempt.query = place, []
+            redirects += 1
+
+    async def _authorize(self, attempt: Attempt) -> None:
+        if not AUTH_HEADERS.isdisjoint(map(str.lower, attempt.headers)):
+            return
+        limit = attempt.in_time()
+        try:
+            async with limit:
+                attempt.headers |= await self.settings.credential.headers()
+        except TimeoutError as exc:
+            if not limit.expired():
+                raise
+            raise APITimeoutError(f"{attempt.where}: no token came in time") from exc
+
+    async def _refusal(self, request: Request, stream: ByteStream) -> APIStatusError:
+        """The error for an answer with a status that is not good."""
+        if stream.status < 400:  # noqa: PLR2004 -- the first error status of HTTP
             place = stream.headers.get("location", "nowhere")[:SNIPPET]
-            raise _status_error(request, stream, b"", f"redirects to {place} are not followed")
+            return _status_error(request, stream, b"", f"redirects to {place} are not followed")
+        return error_from_response(
+            stream.status,
+            stream.headers,
+            await stream.read_start(MAX_ERROR_BODY),
+            method=request.method,
+            path=request.path,
+            host=self._host,
+            repeatable=request.repeatable,
+        )
 
     async def _check_events(self, request: Request, stream: ByteStream) -> None:
         if stream.content_type != "text/event-stream":
@@ -223,6 +287,27 @@ def _status_error(
         method=request.method,
         path=request.path,
     )
+
+
+def _place(attempt: Attempt, stream: ByteStream) -> str | None:
+    """Where a redirect leads, if it is to be followed: a GET, to the origin that it came from.
+
+    Credentials go nowhere else, and what changes something is never sent to a second place.
+    """
+    location = stream.headers.get("location")
+    if stream.status not in REDIRECTS or attempt.method != "GET" or not location:
+        return None
+    place = urljoin(attempt.url, location)
+    return place if _origin(place) == _origin(attempt.url) else None
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None] | None:
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        return None
+    return parts.scheme, parts.hostname, port
 
 
 def _joined(base_url: str, path: str) -> str:

@@ -20,7 +20,12 @@ ROOMS = (
     "toolset",
     "unfold",
 )
-LATE = {"Client": "asyncruns.client"}
+LATE = {
+    "Client": "asyncruns.client",
+    "RetryPolicy": "asyncruns.retries",
+    "Timeout": "asyncruns.timeouts",
+    "should_retry": "asyncruns.retries",
+}
 
 
 def test_the_top_level_is_the_union_of_the_rooms() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from msgspec import UNSET
 
 from asyncruns.models import Answer, ObjectDecoder, to_json
+from asyncruns.models._base import remember
 from asyncruns.pages import read_answer
 from asyncruns.resources.parameters import LOCAL
 from asyncruns.transport import Request
@@ -31,6 +32,16 @@ class Resource:
 
     async def _ask(self, decode: ObjectDecoder[AnswerT], request: Request) -> AnswerT:
         return read_answer(decode, await self._transport.send(request), request)
+
+    async def _delete(
+        self, decode: ObjectDecoder[AnswerT], object_id: str, request: Request
+    ) -> AnswerT:
+        response = await self._transport.send(request)
+        if response.status < 300:  # noqa: PLR2004 -- the first status that is no success
+            return read_answer(decode, response, request)
+        # An earlier attempt, whose answer never came, has deleted it.
+        gone = decode(to_json({"id": object_id, "deleted": True}))
+        return remember(gone, None, response.request_id)
 
 
 def request_of(

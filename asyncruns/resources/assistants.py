@@ -49,7 +49,9 @@ class Assistants(Resource):
     @keywords
     async def delete(self, assistant_id: str, **params: Unpack[RequestOptions]) -> AssistantDeleted:
         """Delete an assistant."""
-        return await self._ask(_DELETED, request_of("DELETE", _path(assistant_id), params))
+        return await self._delete(
+            _DELETED, assistant_id, request_of("DELETE", _path(assistant_id), params)
+        )
 
 
 def _path(assistant_id: str) -> str:

@@ -61,7 +61,9 @@ class Messages(Resource):
         self, message_id: str, *, thread_id: str, **params: Unpack[RequestOptions]
     ) -> MessageDeleted:
         """Delete a message."""
-        return await self._ask(_DELETED, request_of("DELETE", _path(thread_id, message_id), params))
+        return await self._delete(
+            _DELETED, message_id, request_of("DELETE", _path(thread_id, message_id), params)
+        )
 
 
 def _path(thread_id: str, message_id: str) -> str:

@@ -49,7 +49,9 @@ class Threads(Resource):
     @keywords
     async def delete(self, thread_id: str, **params: Unpack[RequestOptions]) -> ThreadDeleted:
         """Delete a thread."""
-        return await self._ask(_DELETED, request_of("DELETE", _path(thread_id), params))
+        return await self._delete(
+            _DELETED, thread_id, request_of("DELETE", _path(thread_id), params)
+        )
 
     @overload
     async def create_and_run(

@@ -35,14 +35,20 @@ RUN = b'{"id":"run_1","object":"thread.run","status":"queued"}'
 
 
 async def retrieve(*answers: Answer) -> Any:
-    async with wire(*answers) as server, Client(api_key="sk-1", base_url=server.url) as client:
+    async with (
+        wire(*answers) as server,
+        Client(api_key="sk-1", max_retries=0, base_url=server.url) as client,
+    ):
         return await client.runs.retrieve("run_1", thread_id="thread_1")
 
 
 async def open_stream(*answers: Answer) -> None:
     path = "/threads/thread_1/runs"
     request = Request(method="POST", path=path, body=b"{}", repeatable=False)
-    async with wire(*answers) as server, Client(api_key="sk-1", base_url=server.url) as client:
+    async with (
+        wire(*answers) as server,
+        Client(api_key="sk-1", max_retries=0, base_url=server.url) as client,
+    ):
         await (await client._transport.open(request)).aclose()
 
 

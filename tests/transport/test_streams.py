@@ -223,7 +223,7 @@ async def test_failed_and_cancelled_requests_give_their_places_back() -> None:
     refused = answer(b"{}", status="500 Oops")
     async with (
         wire(hang, refused, answer(b"<h1>", kind="text/html"), streams(b"a")) as server,
-        Client(api_key="", base_url=server.url, max_connections=1) as client,
+        Client(api_key="", max_retries=0, base_url=server.url, max_connections=1) as client,
     ):
         with anyio.move_on_after(0.05):
             await open_stream(client)
