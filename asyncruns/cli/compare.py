@@ -14,16 +14,17 @@ import json
 import re
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
 from asyncruns import (
     ENDED_MESSAGE,
     ENDED_STEP,
-    Accumulator,
     Message,
+    MessageDeltaEvent,
     RunStep,
+    RunStepDeltaEvent,
     Unknown,
     to_json,
 )
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Difference", "Sent", "Verdict", "Witness", "judge_ends", "judge_folding", "plain"]
 
 Json: TypeAlias = dict[str, Any]
+SnapshotT = TypeVar("SnapshotT", RunStep, Message)
 Fault: TypeAlias = tuple[str, Any, Any]
 """A path, what stands there in ours, and what in the server's."""
 
@@ -110,29 +112,46 @@ class Verdict:
         return not self.differences
 
 
-class Witness:
-    """Folds a stream's events once more, and keeps each object as it was just before its end."""
+class Snapshots(Protocol):
+    """A run's steps and messages as they are now: a RunStream has them, and an Accumulator."""
 
-    def __init__(self) -> None:
+    @property
+    def steps(self) -> Sequence[RunStep]:
+        """The steps so far."""
+        ...
+
+    @property
+    def messages(self) -> Sequence[Message]:
+        """The messages so far."""
+        ...
+
+
+class Witness:
+    """Looks at the snapshots after each event, and keeps each object as it was before its end."""
+
+    def __init__(self, snapshots: Snapshots) -> None:
+        self._snapshots = snapshots
+        self._ended: set[str] = set()
         self.steps: dict[str, RunStep] = {}
         self.messages: dict[str, Message] = {}
-        self._accumulator = Accumulator()
 
     def take(self, event: Event) -> None:
-        """Look at the object whose end the event is, then fold the event."""
+        """Look at the object of an event that has just been folded; costs a snapshot of it."""
         match event.data:
-            case RunStep(id=step_id, status=status) if status in ENDED_STEP:
-                _keep_first(self.steps, step_id, self._accumulator.step(step_id))
-            case Message(id=message_id, status=status) if status in ENDED_MESSAGE:
-                _keep_first(self.messages, message_id, self._accumulator.message(message_id))
+            case RunStep(id=ended, status=status) if status in ENDED_STEP:
+                self._ended.add(ended)
+            case Message(id=ended, status=status) if status in ENDED_MESSAGE:
+                self._ended.add(ended)
+            case RunStep(id=alive) | RunStepDeltaEvent(id=alive) if alive not in self._ended:
+                self.steps[alive] = _find(self._snapshots.steps, alive)
+            case Message(id=alive) | MessageDeltaEvent(id=alive) if alive not in self._ended:
+                self.messages[alive] = _find(self._snapshots.messages, alive)
             case _:
                 pass
-        self._accumulator.apply(event)
 
 
-def _keep_first(kept: dict[str, Any], key: str, snapshot: RunStep | Message | None) -> None:
-    if snapshot is not None:
-        kept.setdefault(key, snapshot)
+def _find(snapshots: Sequence[SnapshotT], object_id: str) -> SnapshotT:
+    return next(snapshot for snapshot in snapshots if snapshot.id == object_id)
 
 
 def judge_folding(witness: Witness, sent: Sent) -> Verdict:

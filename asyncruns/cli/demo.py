@@ -59,12 +59,13 @@ def demo(token_rate: float | None, as_json: bool) -> int:
 
 
 async def _demo(console: Console, *, token_rate: float | None, as_json: bool) -> int:
-    tools, times, witness = Tools(), Stopwatch(), Witness()
+    tools, times = Tools(), Stopwatch()
     async with (
         Emulator(script, token_rate=token_rate) as emulator,
         Client(base_url=emulator.base_url, api_key="demo") as client,
         await start(client, tools.toolset) as stream,
     ):
+        witness = Witness(stream)
         if as_json:
             async for event in stream:
                 witness.take(event)

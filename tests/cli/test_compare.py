@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from asyncruns import (
+    Accumulator,
     CodeOutputLogs,
     FunctionToolCall,
     Message,
@@ -31,8 +32,10 @@ if TYPE_CHECKING:
 
 
 def witness_of(events: Iterable[Event]) -> Witness:
-    witness = Witness()
+    accumulator = Accumulator()
+    witness = Witness(accumulator)
     for event in events:
+        accumulator.apply(event)
         witness.take(event)
     return witness
 
