@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
@@ -19,6 +19,7 @@ from asyncruns.transport import ANY, Request, Settings, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from ssl import SSLContext
     from types import TracebackType
 
     import aiohttp
@@ -53,6 +54,8 @@ class Client:
     - `session`: an aiohttp session to use instead of one of its own. It is never closed; its proxy
       and TLS settings hold. Without one, proxies come from the environment, passwords from netrc
       never.
+    - `ssl`, `connector`: without a session of yours, whom to trust, and other settings of
+      aiohttp.TCPConnector. Else the system's authorities hold, or SSL_CERT_FILE, SSL_CERT_DIR.
     - `max_connections`: how many streams may be open at once. Ten connections more are kept for
       the other requests, which would else wait for a stream to end.
 
@@ -72,6 +75,8 @@ class Client:
         default_headers: Mapping[str, str | None] | None = None,
         default_query: Mapping[str, object] | None = None,
         session: aiohttp.ClientSession | None = None,
+        ssl: SSLContext | None = None,
+        connector: Mapping[str, Any] | None = None,
         max_connections: int = MAX_CONNECTIONS,
     ) -> None:
         settings = Settings(
@@ -90,7 +95,13 @@ class Client:
         )
         self._transport = Transport(
             settings,
-            Connections(settings.base_url, session=session, max_connections=max_connections),
+            Connections(
+                settings.base_url,
+                session=session,
+                max_connections=max_connections,
+                tls=ssl,
+                connector=connector,
+            ),
         )
         self.runs = Runs(self._transport)
         self.threads = Threads(self._transport)

@@ -7,11 +7,14 @@ chained. Cancellation passes untouched.
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+import ssl
 import weakref
 from contextlib import contextmanager
 from functools import cached_property
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -46,6 +49,15 @@ A cancel, a submit or a poll goes through while every stream that is allowed is 
 
 ERROR_BODY_TIMEOUT: Final = 5.0
 """Seconds that the body of an error may take once its headers have come."""
+
+KEEP_ALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPALIVE": 60, "TCP_KEEPINTVL": 60, "TCP_KEEPCNT": 5}
+"""When a silent connection is probed; each system knows some of these names."""
+
+MAX_HEADER: Final = 16 * 1024
+"""Bytes that one header of an answer may have."""
+
+MAX_HEADERS: Final = 128
+"""How many headers an answer may have."""
 
 WRITE_PIECE: Final = 64 * 1024
 """Bytes of a request's body that are written at a time."""
@@ -119,7 +131,8 @@ class Attempt:
 class Connections:
     """A client's aiohttp session, made at its first use, and what is open on it.
 
-    `session` is the caller's own, which is used and never closed.
+    `session` is the caller's own, which is used and never closed. Without one, `tls` is the trust
+    of the session that is made here, and `connector` holds settings of its aiohttp.TCPConnector.
     """
 
     def __init__(
@@ -128,12 +141,18 @@ class Connections:
         *,
         session: aiohttp.ClientSession | None = None,
         max_connections: int = MAX_CONNECTIONS,
+        tls: ssl.SSLContext | None = None,
+        connector: Mapping[str, Any] | None = None,
     ) -> None:
         if max_connections < 1:
             raise ValueError(f"max_connections must be at least 1, not {max_connections}")
+        if session and (tls or connector):
+            raise ValueError("ssl and connector are settings of the session: pass them to yours")
         self._base_url = base_url
         self._own = session is None
         self._session = session
+        self._tls = tls
+        self._connector = connector or {}
         self._slots = _Slots(max_connections, session)
         self._streams: weakref.WeakSet[ByteStream] = weakref.WeakSet()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -163,6 +182,8 @@ class Connections:
                 auto_decompress=True,
                 proxy=self._proxy,
                 read_bufsize=READ_BUFFER,
+                max_field_size=MAX_HEADER,
+                max_headers=MAX_HEADERS,
                 timeout=self._limits(attempt.timeout),
             )
         except BaseException as exc:
@@ -204,9 +225,15 @@ class Connections:
     def _ready_session(self) -> aiohttp.ClientSession:
         self._check_usable()
         if self._session is None:
-            self._session = aiohttp.ClientSession(
+            settings: dict[str, Any] = {
                 # The slots are the limit: they know streams from other requests.
-                connector=aiohttp.TCPConnector(limit=0),
+                "limit": 0,
+                "socket_factory": _lasting_socket,
+                "ssl": self._tls or _environment_trust(),
+                **self._connector,
+            }
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(**settings),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 # True would read netrc too, and put its user beside our Authorization.
                 trust_env=False,
@@ -428,6 +455,22 @@ def _error_of(exc: Exception, where: str) -> AsyncRunsError:
     detail = exc.message if isinstance(exc, aiohttp.ClientResponseError) else str(exc)
     known = f" ({detail})" if detail else ""
     return error(f"{where}: {text}{known}")
+
+
+def _lasting_socket(address: tuple[Any, ...]) -> socket.socket:
+    """A socket that asks after a silent peer, so that middleboxes keep long streams alive."""
+    made = socket.socket(*address[:3])
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in KEEP_ALIVE.items():
+        if hasattr(socket, name):
+            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    return made
+
+
+def _environment_trust() -> ssl.SSLContext | bool:
+    """The authorities that the environment names; True for aiohttp's own, made at its import."""
+    named = os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")
+    return ssl.create_default_context() if named else True
 
 
 def _environment_proxy(url: str) -> str | None:

@@ -51,6 +51,8 @@ REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 WORKER_THREADS: Final = 40
 """How many sync tools of a client run at once, the abandoned ones included."""
 
+_PORTS: Final = {"http": 80, "https": 443}
+
 JSON: Final = "application/json"
 EVENTS: Final = "application/json, text/event-stream"
 ANY: Final = "*/*"
@@ -297,17 +299,16 @@ def _place(attempt: Attempt, stream: ByteStream) -> str | None:
     location = stream.headers.get("location")
     if stream.status not in REDIRECTS or attempt.method != "GET" or not location:
         return None
-    place = urljoin(attempt.url, location)
-    return place if _origin(place) == _origin(attempt.url) else None
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None] | None:
     try:
-        parts = urlsplit(url)
-        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-    except ValueError:
+        place = urljoin(attempt.url, location)
+        return place if _origin(place) == _origin(attempt.url) else None
+    except ValueError:  # it is no URL
         return None
-    return parts.scheme, parts.hostname, port
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
 
 
 def _joined(base_url: str, path: str) -> str:

@@ -21,6 +21,7 @@ from asyncruns.models import (
 )
 from asyncruns.resources._creation import CreationOptions
 from asyncruns.stream import StreamOptions
+from asyncruns.timeouts import Timeout
 from asyncruns.toolset import ToolErrorPolicy, Toolset
 
 __all__ = [
@@ -80,7 +81,7 @@ class RequestOptions(TypedDict, total=False):
     """Query parameters that win over those of the call."""
     extra_body: Mapping[str, object] | None
     """Members of the JSON body that win over those of the call."""
-    timeout: float | None
+    timeout: Timeout | float | None
     """Seconds for this request instead of the client's; None for no limit."""
 
 

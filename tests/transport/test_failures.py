@@ -167,7 +167,7 @@ async def test_a_get_over_a_stale_connection_is_not_sent_again_behind_our_back()
 async def test_a_timeout_after_sending_is_ambiguous_for_what_creates(call: Call) -> None:
     async with (
         wire(hang) as server,
-        Client(api_key="", max_retries=0, base_url=server.url, timeout=0.05) as client,
+        Client(api_key="", max_retries=0, base_url=server.url, timeout=0.2) as client,
     ):
         with pytest.raises(AmbiguousRequestError, match="no answer came in time"):
             await call(client)
