@@ -39,6 +39,7 @@ async def show(
     else:
         with Lines(console) as lines:
             await _read(stream, times.take, *takers, lines.take)
+        console.print()
 
 
 async def _read(stream: RunStream, *takers: Callable[[Event], object]) -> None:
