@@ -336,11 +336,11 @@ def test_without_an_index_and_an_id_a_part_is_found_by_its_place() -> None:
 
 def test_an_id_of_a_call_without_an_index_may_be_known_from_one_with_it() -> None:
     assert arguments(
-        step_delta(function(7, "a", id="call_a")),
+        step_delta(function(7, "a", id="call_a"), function(1, "x")),
         step_delta(function(None, "b", id="call_a")),
         step_delta(function(None, "c", id="call_b")),
         step_delta(function(8, "d")),
-    ) == ["ab", "cd"]
+    ) == ["x", "ab", "cd"]
 
 
 def test_an_unknown_part_with_an_id_and_no_index_goes_behind_parts_without_ids() -> None:
@@ -388,6 +388,7 @@ def test_of_all_else_the_last_value_that_is_not_null_wins() -> None:
         step_delta(function(0, None, id="call_b", name="g", output="one")),
         step_delta(function(0, None, id=None, name=None, output=None)),
         step_delta(function(0, None, output="two")),
+        step_delta(function(0, None, id=None, name=None, output=None)),
         step_delta(placed(0, "function")),
         step_delta(placed(0, "function", function=None)),
     )
@@ -819,7 +820,7 @@ def test_a_late_delta_brings_an_output_and_leaves_complete_strings_alone() -> No
         step_delta(function(0, "{}", output="late")),
         step_delta(placed(1, "mcp", output="real", function={"arguments": "[]"})),
         step_delta(code(2, "x", log)),
-        step_delta(code(2, "x", log, log | {"index": 1, "logs": "2"}, id="call_3")),
+        step_delta(code(2, "x", log | {"logs": "9"}, log | {"index": 1, "logs": "2"}, id="call_3")),
     ).steps
     assert made.status == "completed"
     called, remote, ran = calls_of(made)
