@@ -32,6 +32,7 @@ from __future__ import annotations
 import math
 import re
 import time
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -303,16 +304,16 @@ _ACTIVE_RUN: Final = re.compile(
 _WAIT: Final = re.compile(
     r"try again in ((?:[\d.]+\s*(?:ms|milli|[hms])[a-z]*[\s,]*)+)", re.IGNORECASE
 )
-_WAIT_PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|milli|[hms])", re.IGNORECASE)
+_WAIT_PART: Final = re.compile(r"(\d+(?:\.\d*)?)\s*(ms|milli|[hms])", re.IGNORECASE)
 _SECONDS: Final = {"ms": 0.001, "milli": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def _named_wait(message: str) -> float | None:
     """The seconds that a text such as "try again in 1m30s" asks to wait."""
     wait = _WAIT.search(message)
-    if wait is None:
+    parts = _WAIT_PART.findall(wait[1]) if wait else []
+    if not parts:
         return None
-    parts = _WAIT_PART.findall(wait[1])
     return sum(float(number) * _SECONDS[unit.lower()] for number, unit in parts)
 
 
@@ -412,7 +413,9 @@ def _seconds(text: str) -> float | None:
 def _timestamp(text: str) -> float | None:
     """An HTTP date (RFC 9110, 5.6.7) as Unix seconds; None for anything else."""
     try:
-        return parsedate_to_datetime(text).timestamp()
+        moment = parsedate_to_datetime(text)
+        # The old form has no zone; every HTTP date is in UTC.
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -237,6 +240,63 @@ def test_a_404_of_the_hosted_api_says_that_it_has_ended() -> None:
     assert "ended" not in failed(400, {"error": "no"}, host="api.openai.com").message
 
 
+MORNING = "Wed, 21 Oct 2015 07:28:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "3"}, 3.0),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after": "0"}, 0.0),
+        ({"retry-after-ms": "250"}, 0.25),
+        ({"retry-after-ms": "250", "retry-after": "3"}, 0.25),
+        ({"retry-after-ms": "soon", "retry-after": "3"}, 3.0),
+        ({"retry-after": "-1"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "1e999"}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "Wed, 21 Oct 99999 07:28:00 GMT"}, None),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:09 GMT", "date": MORNING}, 9.0),
+        ({"retry-after": "Wed, 21 Oct 2015 07:27:00 GMT", "date": MORNING}, 0.0),
+        ({"retry-after": MORNING, "date": "today"}, 0.0),
+        ({"retry-after": MORNING}, 0.0),
+    ],
+)
+def test_an_answer_may_name_the_seconds_to_wait(
+    headers: dict[str, str], seconds: float | None
+) -> None:
+    assert failed(429, b"", headers=headers).retry_after == seconds
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the zone cannot be set here")
+def test_a_date_without_a_zone_is_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        headers = {"retry-after": "Wed Oct 21 07:28:05 2015", "date": MORNING}
+        assert failed(503, b"", headers=headers).retry_after == 5.0
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_a_date_to_wait_for_counts_from_now_where_the_server_does_not_tell_the_time() -> None:
+    then = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
+    waited = failed(503, b"", headers={"retry-after": then}).retry_after
+    assert waited is not None
+    assert 60 < waited <= 100
+
+
+def test_an_error_may_say_that_the_request_can_be_repeated() -> None:
+    assert not failed(500, b"").repeatable
+    assert failed(500, b"", repeatable=True).repeatable
+    assert failed(500, b"").retries == 0
+    assert not APIConnectionError("no").retryable
+
+
 def test_a_stream_error_may_name_its_event() -> None:
     assert StreamError("unreadable").event is None
     assert StreamError("unreadable", event="thread.run.created").event == "thread.run.created"
@@ -280,6 +340,8 @@ def test_a_failed_run_says_why() -> None:
         ("Try again in 6 minutes, 5.5 seconds", 365.5),
         ("try again in 1h", 3600.0),
         ("try again in 300 milliseconds.", 0.3),
+        ("try again in 2.s", 2.0),
+        ("try again in ..s", None),
         ("try again later", None),
         (None, None),
     ],
