@@ -11,11 +11,11 @@ The rules, for every function below:
 3.  Text `value`, `refusal`, function `arguments`, code `input` and `logs` are concatenated. Of
     everything else the last value that is not null wins.
 4.  A delta that gives the id of its call once more, and as arguments or input all that has come so
-    far, repeats the call: nothing is added.
+    far, repeats the call: nothing is added, and outputs that it tells stand for those so far.
 5.  An object that is not there yet (its `created` came late, or never) is opened by its delta.
 6.  A whole object (created, in_progress, every end) replaces the snapshot. If it has no details (no
     calls, no content) and the snapshot has, the snapshot's details stay.
-7.  An end is an end: a later whole object that is still alive changes nothing. A delta after it
+7.  An end is an end: the same object, still alive, changes nothing later. A delta after the end
     still counts, but a string that the end gave is complete and takes no more pieces.
 8.  A part whose type changes starts anew.
 9.  Parent ids that a server leaves out are filled in from the run.
