@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from typing import TYPE_CHECKING, Final
 
-from asyncruns.errors import APIConnectionError, APIStatusError, RunTimeoutError
+from asyncruns.errors import AsyncRunsError, RunTimeoutError
 from asyncruns.follow import Pace, is_transient
 from asyncruns.models import ENDED_RUN, Run
 
@@ -43,21 +42,22 @@ async def poll(
     """
     now = asyncio.get_running_loop().time
     pace, run, reached = Pace(), None, now()
+    limit = asyncio.timeout_at(deadline_at)
     try:
-        async with asyncio.timeout_at(deadline_at):
+        async with limit:
             while True:
                 pause = None
                 try:
                     run, pause = await service.retrieve(thread_id, run_id)
                     reached = now()
-                except (APIConnectionError, APIStatusError) as exc:
+                except AsyncRunsError as exc:
                     if not is_transient(exc) or now() - reached > PATIENCE:
                         raise
                 if run is not None and (run.status in until or run.status in ENDED_RUN):
                     return run
                 await asyncio.sleep(pace.after(pause) if interval is None else interval)
     except TimeoutError as exc:
-        if now() < (math.inf if deadline_at is None else deadline_at):
+        if not limit.expired():
             raise
         status = "unknown" if run is None else run.status
         message = f"run {run_id} did not end within the deadline (its status is {status})"
@@ -65,11 +65,10 @@ async def poll(
 
 
 class Attachment:
-    """A service whose stream is a run that is going already: there is nothing to send first."""
+    """A service of a run that is going already: there is nothing to send first."""
 
     def __init__(self, service: RunService, thread_id: str, run_id: str) -> None:
         self._run = Run(id=run_id, thread_id=thread_id, status="unknown")
-        self._service = service
         self.retrieve = service.retrieve
         self.list_steps = service.list_steps
         self.list_messages = service.list_messages
@@ -78,4 +77,8 @@ class Attachment:
 
     async def open(self) -> ByteStream | Run:
         """Give the run that is to be followed."""
+        return self._run
+
+    async def find(self) -> Run | None:
+        """Give the run again: it was known before its stream."""
         return self._run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Final
 
-from asyncruns.errors import APIConnectionError, APIStatusError
+from asyncruns.errors import APIConnectionError, APIStatusError, PoolTimeoutError
 from asyncruns.models import MessageCreationStepDetails
 from asyncruns.unfold import events_for
 
@@ -49,7 +49,7 @@ def is_transient(exc: Exception) -> bool:
     """Whether looking again may help."""
     if isinstance(exc, APIStatusError):
         return exc.status in _TRANSIENT
-    return isinstance(exc, APIConnectionError)
+    return isinstance(exc, APIConnectionError | PoolTimeoutError)
 
 
 async def look(

@@ -11,68 +11,78 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import time
 from collections.abc import AsyncIterable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self, TypedDict, cast
+
+import anyio
 
 from asyncruns.accumulator import Accumulator
 from asyncruns.errors import (
-    APIConnectionError,
-    APIStatusError,
     APITimeoutError,
     AsyncRunsError,
-    BadRequestError,
     MaxRoundsExceeded,
     RunStreamError,
     RunTimeoutError,
     StreamError,
     StreamInterrupted,
+    ToolError,
 )
 from asyncruns.events import (
     ORDINARY,
     DoneEvent,
     ErrorEvent,
+    MessageEvent,
     ThreadMessageDelta,
     ThreadRunStepDelta,
+    UnknownEvent,
+    _is_json,
     decode_block,
 )
 from asyncruns.follow import Pace, is_transient, look
 from asyncruns.handler import Dispatch, RunHandler
 from asyncruns.models import (
     DECODE_FAILURES,
+    ENDED_MESSAGE,
     ENDED_RUN,
     Run,
+    TextContentBlock,
     TextDeltaBlock,
     to_dict,
 )
+from asyncruns.rounds import Rounds, check_time
 from asyncruns.sse import BlockSplitter
 from asyncruns.toolset import ToolErrorPolicy, ToolOutput, Toolset, calls_of, check_outputs
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Coroutine,
+        Iterable,
+        Iterator,
+        Mapping,
+    )
     from types import TracebackType
-
-    import anyio
 
     from asyncruns.events import Event
     from asyncruns.models import (
         ErrorObject,
         Message,
-        RequiredActionFunctionToolCall,
+        MessageDeltaEvent,
         RunStep,
         Thread,
     )
 
-__all__ = ["ByteStream", "Outcome", "RunService", "RunStream", "StreamOptions"]
+__all__ = ["ByteStream", "Outcome", "RunService", "RunStream", "StreamOptions", "cancel_run"]
 
 _log: Final = logging.getLogger("asyncruns")
 
 EVENTS_PER_TURN: Final = 128
 """How many events a stream hands out before other tasks of the loop get their turn."""
 
-MAX_DOUBTS: Final = 3
-"""How often an answer is sent again where nobody knows whether it got through."""
+LINGER: Final = 5.0
+"""Seconds that a stream may take to end once its run has ended or pauses."""
 
 CANCEL_DEADLINE: Final = 5.0
 """Seconds that cancelling the server's run may take when its stream is left."""
@@ -106,6 +116,13 @@ class RunService(Protocol):
 
     async def open(self) -> ByteStream | Run:
         """Send the request that starts the stream; gives a run where there is no stream of it."""
+        ...
+
+    async def find(self) -> Run | None:
+        """Find the run whose stream was opened and broke off before its first event.
+
+        None where nothing tells which run it is.
+        """
         ...
 
     async def retrieve(self, thread_id: str, run_id: str) -> tuple[Run, float | None]:
@@ -193,30 +210,35 @@ class RunStream:
             self._body = source
         else:
             self._service = source
-        self._toolset = toolset
-        self._max_rounds = max_rounds
-        self._max_parallel_tools = max_parallel_tools
-        self._tool_timeout = tool_timeout
-        self._on_tool_error: ToolErrorPolicy = on_tool_error
+        self._rounds = Rounds(
+            toolset,
+            max_rounds=max_rounds,
+            max_parallel_tools=max_parallel_tools,
+            tool_timeout=tool_timeout,
+            on_tool_error=on_tool_error,
+            thread_limiter=thread_limiter,
+        )
         self._recovers = on_interrupt == "recover"
         self._patience = recovery_deadline
         self._deadline = deadline
         self._deadline_at: float | None = None
         self._cancel_on_exit = cancel_on_exit
-        self._thread_limiter = thread_limiter
 
         self._accumulator = Accumulator()
         self._dispatch: Dispatch | None = None
         if event_handler is not None:
             self._dispatch = Dispatch(event_handler, self._accumulator)
-        self._idle_timeout = idle_timeout
         self._watch = _Watch(idle_timeout)
         self._blocks = BlockSplitter()
         self._chunks: AsyncIterator[bytes] | None = None
         self._events: AsyncGenerator[Event, None] | None = None
 
         self._opened = self._body is not None
+        self._closed = False
+        # Of the body that is read: whether it has given all that it will give.
         self._over = False
+        # Until when it may go on once the run has ended or pauses, on the loop's clock.
+        self._lingers_until: float | None = None
         self._interrupted = False
         self._defers = False
         self._torn = False
@@ -226,11 +248,6 @@ class RunStream:
         self._target: Run | None = None
         # The run as it was when it was last answered: until it is seen anew, it says nothing.
         self._answered: Run | None = None
-        self._outputs: dict[str, ToolOutput] = {}
-        self._rounds = 0
-        # How often the answer to this pause has been sent without knowing what became of it.
-        self._doubts = 0
-        self._refusal: BadRequestError | None = None
         self._cancelled = False
 
     @property
@@ -258,9 +275,9 @@ class RunStream:
         """How the stream has ended, decided by the run's status; None while it goes on."""
         if self.run is not None and self.run.status in ENDED_RUN:
             return cast("Outcome", self.run.status)
-        if self._interrupted:
-            return "interrupted"
-        return "requires_action" if self._body is None and self._is_settled() else None
+        if self._body is None and self._is_settled():
+            return "requires_action"
+        return "interrupted" if self._interrupted or self._closed else None
 
     def raise_for_status(self) -> None:
         """Raise RunFailedError for a run that failed, expired, was cancelled or is incomplete."""
@@ -269,7 +286,11 @@ class RunStream:
 
     @property
     def text_deltas(self) -> AsyncIterator[str]:
-        """The pieces of text alone, as they come; the stream goes on underneath."""
+        """The pieces of text alone, as they come; the stream goes on underneath.
+
+        Joined, they are the final text: a message that ends with more than its deltas have given
+        adds the rest.
+        """
         return self._text_deltas()
 
     async def until_done(self) -> None:
@@ -305,10 +326,11 @@ class RunStream:
         """Answer the tool calls that the run waits for; iterating goes on from there.
 
         Inside `async for` the same loop goes on; after it, a new one over the same stream does.
-        Raises ValueError unless the outputs answer each call exactly once.
+        Raises ValueError unless the outputs answer each call exactly once. Where the request
+        fails, iterating looks at the run, and goes on if it got through.
         """
         outputs: list[dict[str, str]] = [to_dict(output) for output in tool_outputs]
-        check_outputs(calls_of(self.run), outputs)
+        check_outputs(calls_of(self._waiting()), outputs)
         await self._answer({"tool_outputs": outputs})
 
     async def submit_approvals(self, tool_approvals: Iterable[Mapping[str, object]]) -> None:
@@ -320,8 +342,9 @@ class RunStream:
         await self._answer({"tool_approvals": list(tool_approvals)})
 
     async def __aenter__(self) -> Self:
-        if self._deadline is not None and self._deadline_at is None:
-            self._deadline_at = asyncio.get_running_loop().time() + self._deadline
+        if self._closed:
+            raise AsyncRunsError("the stream is closed")
+        self._start_clock()
         if self._service is not None and not self._opened:
             self._opened = True
             async with self._in_time():
@@ -343,19 +366,23 @@ class RunStream:
     async def aclose(self) -> None:
         """Give the connection back; what has been assembled stays readable.
 
-        With `cancel_on_exit`, a run that has not ended is cancelled at the server.
+        A task that is reading the stream meanwhile gets StreamInterrupted. With `cancel_on_exit`,
+        a run that has not ended is cancelled at the server.
         """
-        self._over = True
+        self._closed = self._over = True
         # First of all, because a second cancellation may end any of the awaits below.
         cancelling = self._start_cancel() if self._cancel_on_exit else None
-        await self._close_body()
-        # Where another task is reading, its own read fails now, and ends the generator there.
-        if self._events is not None and not _is_running(self._events):
-            await self._events.aclose()
-        if cancelling is not None:
-            await asyncio.wait({cancelling})
+        try:
+            await self._close_body()
+            if self._events is not None and not _is_running(self._events):
+                await self._events.aclose()
+        finally:
+            if cancelling is not None:
+                await _finish(cancelling)
 
     def __aiter__(self) -> AsyncIterator[Event]:
+        if not self._opened:
+            raise AsyncRunsError("the stream is not open: enter it with `async with` first")
         # A finished generator yields nothing more: the next segment gets one of its own.
         if self._events is None:
             self._events = self._iterate()
@@ -364,13 +391,12 @@ class RunStream:
     async def _iterate(  # noqa: C901, PLR0912 -- one layer: a second generator costs every event
         self,
     ) -> AsyncGenerator[Event, None]:
-        if not self._opened:
-            raise AsyncRunsError("the stream is not open: enter it with `async with` first")
-        if self._body is None and (self._over or self._is_settled()):
-            return
         dispatch = self._dispatch
         turn = 0
         try:
+            if self._is_at_rest():
+                return
+            self._start_clock()
             while True:
                 body = self._body
                 while (blocks := await self._read()) is not None:
@@ -387,11 +413,14 @@ class RunStream:
                             await asyncio.sleep(0)
                 await self._close_body()
                 self._fold_deferred()
+                if self.run is not self._answered:
+                    self._rounds.forget()
                 if not self._is_settled():
-                    async for event in self._follow():
-                        if dispatch is not None:
-                            await dispatch(event)
-                        yield event
+                    async with aclosing(self._follow()) as missed:
+                        async for event in missed:
+                            if dispatch is not None:
+                                await dispatch(event)
+                            yield event
                 if self._body is None and not await self._next_round():
                     break
             if dispatch is not None:
@@ -407,22 +436,30 @@ class RunStream:
         if self._chunks is None:
             self._chunks = aiter(self._body)
         try:
-            with self._watch.over(self._deadline_at):
+            with self._watch.over(self._reads_until()):
                 chunk = await anext(self._chunks)
             return self._blocks.feed(chunk)
         except StopAsyncIteration:
             self._over = True
             return [self._blocks.close()]
-        except TimeoutError as exc:
-            if self._deadline_at is not None and self._watch.is_past(self._deadline_at):
+        except _Silence as exc:
+            if not self._is_settled() and self._watch.is_past(self._deadline_at):
                 raise self._too_late() from exc
             self._over = True
-            self._failure = APITimeoutError(f"no byte came for {self._idle_timeout:g} s")
+            self._failure = APITimeoutError(f"no byte came for {self._watch.limit:g} s")
             return None
         except Exception as exc:  # noqa: BLE001 -- the bytes end here, whatever a transport raises
             self._over = True
             self._failure = exc
             return None
+
+    def _reads_until(self) -> float | None:
+        """When the next read must be over, beside the limit of each, on the loop's clock."""
+        if not self._is_settled():
+            return self._deadline_at
+        if self._lingers_until is None:
+            self._lingers_until = asyncio.get_running_loop().time() + LINGER
+        return self._lingers_until
 
     def _folded(self, blocks: list[bytes]) -> Iterator[Event]:
         """The events of blocks, each folded just before it is given.
@@ -469,8 +506,10 @@ class RunStream:
         try:
             self._accumulator.fold_deferred()
         except StreamError as exc:
-            self._failure = exc
-            self._torn = True
+            # Where nobody can look, it counts as any garbage does: after the end it is no error.
+            if not self._is_settled() or (self._recovers and self._service is not None):
+                self._failure = exc
+                self._torn = True
 
     def _fail(self, exc: StreamError) -> None:
         """Take the stream for cut; of a last block without an end, only whole data counts."""
@@ -481,6 +520,8 @@ class RunStream:
     def _taken(self, block: bytes) -> Event | None:
         """The event of a block, folded, and what it means for the stream itself."""
         event = decode_block(block)
+        if self._over and isinstance(event, UnknownEvent) and not _is_json(event.raw):
+            return None  # of a last block without an end, only whole data counts
         if event is not None:
             self._accumulator.apply(event)
         if isinstance(event, DoneEvent):
@@ -497,50 +538,64 @@ class RunStream:
         paused = run.status == "requires_action" and run is not self._answered
         return paused or run.status in ENDED_RUN
 
+    def _is_at_rest(self) -> bool:
+        """Whether iterating has nothing to read, and nothing to do."""
+        if self._body is not None or self.run is None or not self._is_settled():
+            return False
+        return self._closed or not self._rounds.due(self.run)
+
     async def _follow(self) -> AsyncGenerator[Event, None]:
         """Look at the run until it has ended or pauses, and give what has been missed."""
-        if self._service is None or not (self._recovers or self._target):
-            raise self._interruption() from self._failure
         now = asyncio.get_running_loop().time
         pace, patience = Pace(), now() + self._patience
         while not self._is_settled():
-            looked = await self._look(self._service)
+            if self._closed or not (self._recovers or self._target):
+                raise self._interruption() from self._failure
+            looked = await self._look()
             events, pause = looked or ([], None)
             if events or (looked and self._target):
                 patience = now() + self._patience
             for event in events:
                 self._accumulator.apply(event)
                 yield event
+            if self._body is not None:
+                return  # submit() has opened a stream that goes on from here
             if self._is_settled():
                 break
             if self._error is not None or now() > patience:
                 raise self._interruption() from self._failure
             async with self._in_time():
                 await asyncio.sleep(pace.after(pause))
-        if self._refusal is not None and calls_of(self.run):
-            raise self._refusal
+        if self.run is not None:
+            self._rounds.check_refusal(self.run)
 
-    async def _look(self, service: RunService) -> tuple[list[Event], float | None] | None:
+    async def _look(self) -> tuple[list[Event], float | None] | None:
         """What has changed, and the seconds to wait for the next look; None without an answer."""
-        target = self._target or self.run
-        if target is None:
+        service = self._service
+        if service is None:
             raise self._interruption() from self._failure
         try:
             async with self._in_time():
+                target = self._target or self.run or await service.find()
+                if target is None:
+                    raise self._interruption() from self._failure
+                if self.run is None:
+                    self._target = target
                 events, run, pause = await look(
                     service, self._accumulator, target.thread_id, target.id
                 )
-        except APIStatusError as exc:
+        except (RunTimeoutError, StreamInterrupted):
+            raise
+        except AsyncRunsError as exc:
             self._failure = exc
             if not is_transient(exc):
                 raise self._interruption() from exc
             return None
-        except APIConnectionError as exc:
-            self._failure = exc
-            return None
         if run.status in ENDED_RUN or run.status == "requires_action":
             # Seen anew: what it says now counts, even where it says what it said before.
             self._answered = self._target = None
+        else:
+            self._rounds.forget()
         self._torn = False
         return events, pause
 
@@ -551,102 +606,95 @@ class RunStream:
         if self._error is not None:
             return RunStreamError(self._error, **assembled)
         status = self.run.status if self.run is not None else "unknown"
-        why = self._failure or "the server closed it"
+        why = "it was closed here" if self._closed else self._failure or "the server closed it"
         message = f"the stream stopped before the run's end (its status was {status}): {why}"
         return StreamInterrupted(message, **assembled)
 
     async def _next_round(self) -> bool:
         """Answer the run's tool calls; False where there is nothing to answer, or nobody to."""
         run = self.run
-        calls = calls_of(run)
-        if self._toolset is None or self._service is None or run is None or not calls:
+        if self._service is None or run is None or not self._rounds.due(run):
             return False
-        unanswered = [call for call in calls if call.id not in self._outputs]
-        if unanswered:
-            self._rounds += 1
-            if self._rounds > self._max_rounds:
-                await self._cancel()
-                raise MaxRoundsExceeded(
-                    f"the run asked for tool outputs more than {self._max_rounds} times"
-                )
-            self._doubts = 0
-            await self._run_tools(run, unanswered)
-        outputs = [to_dict(self._outputs[call.id]) for call in calls]
+        try:
+            async with self._in_time():
+                outputs = await self._rounds.outputs(run)
+        except (MaxRoundsExceeded, ToolError):
+            await self._cancel()
+            raise
         try:
             await self._answer({"tool_outputs": outputs})
         except AsyncRunsError as exc:
-            self._doubt(exc)
+            if not self._recovers:
+                raise
+            self._rounds.doubt(exc)
+            self._failure = exc
         return True
 
-    def _doubt(self, exc: AsyncRunsError) -> None:
-        """Go on after an answer that may have got through: the run itself will tell."""
-        self._doubts += 1
-        if not self._recovers or self._doubts > MAX_DOUBTS:
-            raise exc
-        if isinstance(exc, BadRequestError):
-            self._refusal = exc
-        elif not is_transient(exc):
-            raise exc
-        self._failure = exc
-
-    async def _run_tools(self, run: Run, calls: list[RequiredActionFunctionToolCall]) -> None:
-        assert self._toolset is not None  # noqa: S101 -- _next_round has looked
-        try:
-            async with self._in_time():
-                outputs = await self._toolset.answer(
-                    run,
-                    calls,
-                    max_parallel=self._max_parallel_tools,
-                    timeout=self._tool_timeout,
-                    on_error=self._on_tool_error,
-                    limiter=self._thread_limiter,
-                )
-        except AsyncRunsError:
-            await self._cancel()
-            raise
-        self._outputs.update({output.tool_call_id: output for output in outputs})
+    def _waiting(self) -> Run:
+        """The run, if it waits for an answer; raises AsyncRunsError otherwise."""
+        run = self.run
+        if run is None or run.status != "requires_action":
+            raise AsyncRunsError("there is nothing to answer: the run does not require an action")
+        if run is self._answered and self._body is not None:
+            raise AsyncRunsError("the run's required action has been answered already")
+        return run
 
     async def _answer(self, answer: Mapping[str, object]) -> None:
         """Submit an answer, and go on with the stream that it opens."""
-        run = self.run
-        if self._service is None or run is None or run.status != "requires_action":
-            raise AsyncRunsError("there is nothing to answer: the run does not require an action")
-        if run.expires_at is not None and time.time() > run.expires_at:
-            message = f"the run expired before its tool outputs could be submitted ({run.id})"
-            raise RunTimeoutError(message, run=run)
+        run = self._waiting()
+        if self._service is None:
+            raise AsyncRunsError("a stream of plain bytes has nowhere to submit to")
+        if _is_running(self._chunks):
+            raise AsyncRunsError("another task is reading the stream: submit where it is read")
+        if self._closed:
+            raise self._interruption()
+        check_time(run)
         # The connection goes back first: an answer must not wait for it.
         await self._close_body()
         self._blocks = BlockSplitter()
-        self._over, self._failure, self._error, self._refusal = False, None, None, None
+        self._over, self._lingers_until = False, None
+        self._failure = self._error = None
         self._answered = run
         async with self._in_time():
-            self._body = await self._service.submit(run.thread_id, run.id, answer)
+            body = await self._service.submit(run.thread_id, run.id, answer)
+        if self._closed:
+            await body.aclose()
+            raise self._interruption()
+        self._body = body
 
     async def _cancel(self) -> None:
         """Cancel the run at the server, whatever becomes of this task meanwhile."""
         cancelling = self._start_cancel()
         if cancelling is not None:
-            await asyncio.wait({cancelling})
+            await _finish(cancelling)
 
     def _start_cancel(self) -> asyncio.Task[None] | None:
         """Cancel the run in a task of its own, which no cancellation of ours can reach."""
         run = self.run or self._target
-        if self._service is None or run is None or run.status in ENDED_RUN or self._cancelled:
+        ended = run is not None and run.status in ENDED_RUN
+        if self._service is None or not self._opened or self._cancelled or ended:
             return None
         self._cancelled = True
-        cancelling = asyncio.create_task(_cancel_quietly(self._service, run))
-        _CANCELLING.add(cancelling)
-        cancelling.add_done_callback(_CANCELLING.discard)
-        return cancelling
+        if run is not None or self._body is None or _is_running(self._chunks):
+            return _start(_cancel_quietly(self._service, run))
+        # Which run it is stands in the first events: whoever cancels it reads on until there.
+        chunks, body = self._chunks or aiter(self._body), self._body
+        self._chunks = self._body = None
+        return _start(_cancel_unseen(self._service, chunks, body, self._blocks))
+
+    def _start_clock(self) -> None:
+        if self._deadline is not None and self._deadline_at is None:
+            self._deadline_at = asyncio.get_running_loop().time() + self._deadline
 
     @asynccontextmanager
     async def _in_time(self) -> AsyncGenerator[None, None]:
         """Bound an await by the deadline of the whole run."""
+        limit = asyncio.timeout_at(self._deadline_at)
         try:
-            async with asyncio.timeout_at(self._deadline_at):
+            async with limit:
                 yield
         except TimeoutError as exc:
-            if self._deadline_at is None or asyncio.get_running_loop().time() < self._deadline_at:
+            if not limit.expired():
                 raise
             raise self._too_late() from exc
 
@@ -656,20 +704,16 @@ class RunStream:
         return RunTimeoutError(message, run=self.run)
 
     async def _text_deltas(self) -> AsyncGenerator[str, None]:
+        texts = _Texts()
         async for event in self:
-            if isinstance(event, ThreadMessageDelta):
-                for part in event.data.delta.content or ():
-                    if isinstance(part, TextDeltaBlock) and part.text and part.text.value:
-                        yield part.text.value
+            for piece in texts.take(event):
+                yield piece
 
     async def _close_body(self) -> None:
         self._watch.stop()
         chunks, self._chunks = self._chunks, None
         body, self._body = self._body, None
-        for source in (chunks, body):
-            aclose = getattr(source, "aclose", None)
-            if aclose is not None and not _is_running(source):
-                await aclose()
+        await _close(chunks, body)
 
 
 _ORDINARY: Final = {
@@ -691,17 +735,112 @@ def _is_running(source: object) -> bool:
     return bool(getattr(source, "ag_running", False))
 
 
+async def _close(*sources: object) -> None:
+    """Close what can be closed, from the inside out."""
+    for source in sources:
+        aclose = getattr(source, "aclose", None)
+        if aclose is not None and not _is_running(source):
+            await aclose()
+
+
+class _Texts:
+    """The pieces of text in events, so that joined they are the final text of each message."""
+
+    def __init__(self) -> None:
+        self._given: dict[tuple[str, int], list[str]] = {}
+        self._ended: set[str] = set()
+
+    def take(self, event: Event) -> Iterator[str]:
+        """The text that an event adds."""
+        if isinstance(event, ThreadMessageDelta):
+            if event.data.id not in self._ended:
+                yield from self._pieces(event.data)
+        elif isinstance(event, MessageEvent) and event.data.status in ENDED_MESSAGE:
+            yield from self._rest(event.data)
+
+    def _pieces(self, change: MessageDeltaEvent) -> Iterator[str]:
+        for place, part in enumerate(change.delta.content or ()):
+            if isinstance(part, TextDeltaBlock) and part.text and part.text.value:
+                index = place if part.index is None else part.index
+                self._given.setdefault((change.id, index), []).append(part.text.value)
+                yield part.text.value
+
+    def _rest(self, message: Message) -> Iterator[str]:
+        """What the deltas of a message have left out; nothing where they said something else."""
+        if message.id not in self._ended:
+            self._ended.add(message.id)
+            for index, part in enumerate(message.content):
+                given = "".join(self._given.pop((message.id, index), ()))
+                if isinstance(part, TextContentBlock) and part.text.value.startswith(given):
+                    yield from filter(None, [part.text.value[len(given) :]])
+
+
 # The loop itself keeps only weak references to tasks.
 _CANCELLING: Final[set[asyncio.Task[None]]] = set()
 
 
-async def _cancel_quietly(service: RunService, run: Run) -> None:
+async def cancel_run(service: RunService, run: Run) -> None:
+    """Cancel a run at the server, as far as that goes, whatever becomes of this task meanwhile."""
+    await _finish(_start(_cancel_quietly(service, run)))
+
+
+def _start(cancelling: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    task = asyncio.create_task(cancelling)
+    _CANCELLING.add(task)
+    task.add_done_callback(_CANCELLING.discard)
+    return task
+
+
+async def _finish(cancelling: asyncio.Task[None]) -> None:
+    """Wait for a task that ends soon by itself, however often this one is cancelled meanwhile."""
+    cancelled: asyncio.CancelledError | None = None
+    # The shield keeps anyio's scopes out, and the loop a task's own cancel().
+    with anyio.CancelScope(shield=True):
+        while not cancelling.done():
+            try:
+                await asyncio.wait({cancelling})
+            except asyncio.CancelledError as exc:
+                cancelled = exc
+    if cancelled is not None:
+        raise cancelled
+
+
+async def _cancel_unseen(
+    service: RunService, chunks: AsyncIterator[bytes], body: object, blocks: BlockSplitter
+) -> None:
+    """Cancel a run of which no event has been taken yet."""
+    run: Run | None = None
     try:
         async with asyncio.timeout(CANCEL_DEADLINE):
-            await service.cancel(run.thread_id, run.id)
-    except (AsyncRunsError, TimeoutError) as exc:
-        # Over already, or out of reach: the caller's own exception matters more.
-        _log.debug("run %s was not cancelled: %s", run.id, exc)
+            run = await _first_run(chunks, blocks)
+    except Exception as exc:  # noqa: BLE001 -- whatever it is, the run may still be found
+        _log.debug("the stream of a run to be cancelled broke off: %s", exc)
+    await _close(chunks, body)
+    await _cancel_quietly(service, run)
+
+
+async def _first_run(chunks: AsyncIterator[bytes], blocks: BlockSplitter) -> Run | None:
+    async for chunk in chunks:
+        for block in blocks.feed(chunk):
+            event = decode_block(block)
+            if event is not None and isinstance(event.data, Run):
+                return event.data
+    return None
+
+
+async def _cancel_quietly(service: RunService, run: Run | None) -> None:
+    try:
+        async with asyncio.timeout(CANCEL_DEADLINE):
+            run = run or await service.find()
+            if run is not None:
+                await service.cancel(run.thread_id, run.id)
+    except Exception as exc:  # noqa: BLE001 -- the caller's own exception matters more
+        # Over already, or out of reach.
+        _log.debug("run %s was not cancelled: %s", run.id if run else "unknown", exc)
+
+
+class _Silence(TimeoutError):  # noqa: N818 -- caught one step above, never seen
+    """A read was given up by the watch, and by nobody else."""
 
 
 class _Watch:
@@ -709,13 +848,13 @@ class _Watch:
 
     A timer for each read would cost more than the read. This one looks, when it fires, since when
     the current read waits, and is set anew for the rest. A read that waits too long is cancelled
-    and raises TimeoutError.
+    and raises _Silence.
     """
 
-    __slots__ = ("_cancelling", "_due", "_expired", "_limit", "_loop", "_task", "_timer")
+    __slots__ = ("_cancelling", "_due", "_expired", "_loop", "_task", "_timer", "limit")
 
     def __init__(self, limit: float | None) -> None:
-        self._limit = math.inf if limit is None else limit
+        self.limit = math.inf if limit is None else limit
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -727,7 +866,7 @@ class _Watch:
         """Watch a read that must end at a time of the loop's clock, too."""
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
-        self._due = self._loop.time() + self._limit
+        self._due = self._loop.time() + self.limit
         if deadline_at is not None:
             self._due = min(self._due, deadline_at)
         return self
@@ -737,6 +876,8 @@ class _Watch:
             return
         self._task = asyncio.current_task()
         self._cancelling = self._task.cancelling() if self._task is not None else 0
+        if self._timer is not None and self._timer.when() > self._due:
+            self.stop()
         if self._timer is None:
             self._timer = self._loop.call_at(self._due, self._look)
 
@@ -750,10 +891,11 @@ class _Watch:
         if self._expired and task is not None:
             self._expired = False
             if task.uncancel() <= self._cancelling and exc_type is asyncio.CancelledError:
-                raise TimeoutError("no byte came in time") from exc
+                raise _Silence from exc
 
-    def is_past(self, when: float) -> bool:
-        return self._loop is not None and self._loop.time() >= when
+    def is_past(self, when: float | None) -> bool:
+        """Whether a time of the loop's clock has come."""
+        return when is not None and self._loop is not None and self._loop.time() >= when
 
     def stop(self) -> None:
         """Take the timer back: no read is to come."""

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import asynccontextmanager
-from functools import partial
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from asyncruns.attach import SETTLED, poll
-from asyncruns.errors import MaxRoundsExceeded, RunTimeoutError, ToolError
-from asyncruns.models import Message, ObjectDecoder, Run, RunStep, to_dict
+from asyncruns.errors import AsyncRunsError, MaxRoundsExceeded, RunTimeoutError, ToolError
+from asyncruns.models import Message, ObjectDecoder, Run, RunStep
 from asyncruns.pages import MESSAGE_PAGE, RUN_PAGE, RUN_STEP_PAGE, Paginator, read_answer
 from asyncruns.resources._base import request_of
 from asyncruns.resources._creation import DEDUPE_KEY, Creator, with_dedupe_key
-from asyncruns.stream import RunStream, StreamOptions
-from asyncruns.toolset import calls_of
+from asyncruns.rounds import Rounds, check_time
+from asyncruns.stream import RunStream, StreamOptions, cancel_run
 from asyncruns.transport import Request, Response, Transport, path_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
-    from asyncruns.stream import ByteStream, RunService
+    from asyncruns.connections import ByteStream
+    from asyncruns.stream import RunService
 
 __all__ = [
     "RUN",
@@ -39,23 +41,32 @@ RUN: Final[ObjectDecoder[Run]] = ObjectDecoder(Run)
 _FULL_PAGE: Final = 100
 """The longest page that servers give."""
 
+CLOCK_STEP: Final = 1.0
+"""Seconds by which a server's timestamps are rounded."""
+
 _KEPT: Final = ("extra_headers", "extra_query", "timeout")
 """The options of a call that hold for the requests that follow from it, too."""
 
-_TOOL_OPTIONS: Final = {
-    "max_parallel_tools": "max_parallel",
-    "tool_timeout": "timeout",
-    "on_tool_error": "on_error",
-}
+_TOOL_OPTIONS: Final = ("max_rounds", "max_parallel_tools", "tool_timeout", "on_tool_error")
 
 ThingT = TypeVar("ThingT")
 
 
 class RunControl:
-    """The requests of one run; `start` is the one that begins it."""
+    """The requests of one run; `start` is the one that begins it, `run_id` is known if it goes."""
 
-    def __init__(self, transport: Transport, start: Request, params: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        start: Request,
+        params: Mapping[str, Any],
+        *,
+        thread_id: str = "",
+        run_id: str = "",
+    ) -> None:
         self.transport = transport
+        self._thread_id = thread_id
+        self._run_id = run_id
         self.start = start
         self.params = params
         self._options = {name: params[name] for name in _KEPT if name in params}
@@ -64,6 +75,12 @@ class RunControl:
     async def open(self) -> ByteStream | Run:
         """Send the request that starts the stream."""
         return await self.transport.open(self.start)
+
+    async def find(self) -> Run | None:
+        """Give the run whose stream broke off before its first event; None if it is not known."""
+        if not self._run_id:
+            return None
+        return Run(id=self._run_id, thread_id=self._thread_id, status="unknown")
 
     async def retrieve(self, thread_id: str, run_id: str) -> tuple[Run, float | None]:
         """Look the run up; with it, the seconds that the server asks to wait."""
@@ -83,8 +100,7 @@ class RunControl:
         params = {"run_id": run_id, "order": "asc", "limit": _FULL_PAGE, **self._options}
         request = request_of("GET", path, params)
         messages = Paginator(self.transport, request, MESSAGE_PAGE)
-        # Servers that do not know the filter send the thread's other messages, too.
-        return [message async for message in messages if message.run_id in {run_id, None}]
+        return [message async for message in messages if _is_of(message, run_id)]
 
     async def submit(self, thread_id: str, run_id: str, answer: Mapping[str, object]) -> ByteStream:
         """Submit what the run waits for, and open the stream that goes on from there."""
@@ -110,35 +126,67 @@ class RunCreation(RunControl):
     """
 
     def __init__(self, transport: Transport, thread_id: str, params: Mapping[str, Any]) -> None:
-        self._thread_id = thread_id
         self._key: str | None = params.get("dedupe_key")
+        self._assistant_id: str = params["assistant_id"]
+        # When the server answered, by its own clock, and how many seconds that took.
+        self._answered_at: float | None = None
+        self._took = 0.0
         body = with_dedupe_key(params, self._key)
         path = runs_path(thread_id)
         start = request_of("POST", path, body, has_body=True, repeatable=False)
-        super().__init__(transport, start, params)
+        super().__init__(transport, start, params, thread_id=thread_id)
         self._creator = creator_of(self, thread_id)
 
     async def open(self) -> ByteStream | Run:
         """Create the run and open its stream; gives the run where only that could be found."""
-        return await self.create(partial(self.transport.open, self.start))
+        return await self.create(self._open)
 
     async def create(self, send: Callable[[], Awaitable[ThingT]]) -> ThingT | Run:
         """Send the create by the rules of its `on_active_run` and `dedupe_key`."""
         return await self._creator.create(send, None if self._key is None else self._find)
 
+    async def find(self) -> Run | None:
+        """Find the run whose stream broke off before its first event.
+
+        By its `dedupe_key`, or else by what is certain: a run holds its thread, so ours is the
+        newest, if that was created for our assistant while the server carried out our request.
+        """
+        if self._key is not None:
+            return await self._find()
+        for run in (await self._newest(1))[:1]:
+            if run.assistant_id == self._assistant_id and self._was_created_then(run):
+                return run
+        return None
+
+    async def _open(self) -> ByteStream:
+        began = time.monotonic()
+        stream = await self.transport.open(self.start)
+        self._answered_at = _date(stream.headers.get("date", ""))
+        self._took = time.monotonic() - began
+        return stream
+
+    def _was_created_then(self, run: Run) -> bool:
+        at, created = self._answered_at, run.created_at
+        if at is None or created is None:
+            return False
+        return at - self._took - CLOCK_STEP <= created <= at + CLOCK_STEP
+
     async def _find(self) -> Run | None:
         """The newest runs' one with the key; None where there is none."""
-        params = {"order": "desc", "limit": _FULL_PAGE, **self._options}
+        newest = await self._newest(_FULL_PAGE)
+        return next((r for r in newest if (r.metadata or {}).get(DEDUPE_KEY) == self._key), None)
+
+    async def _newest(self, count: int) -> list[Run]:
+        params = {"order": "desc", "limit": count, **self._options}
         request = request_of("GET", runs_path(self._thread_id), params)
-        page = await Paginator(self.transport, request, RUN_PAGE)
-        return next((r for r in page.data if (r.metadata or {}).get(DEDUPE_KEY) == self._key), None)
+        return (await Paginator(self.transport, request, RUN_PAGE)).data
 
 
 def creator_of(control: RunControl, thread_id: str) -> Creator:
     """What creates on a thread by the options of a call."""
     names = ("on_active_run", "active_run_deadline")
     options: Any = {name: control.params[name] for name in names if name in control.params}
-    return Creator(control, id(control.transport), thread_id, **options)
+    return Creator(control, id(control.transport.connections), thread_id, **options)
 
 
 class Polling:
@@ -147,12 +195,12 @@ class Polling:
     def __init__(self, control: RunControl) -> None:
         params = control.params
         self._control = control
-        self._toolset = params.get("toolset")
-        self._max_rounds: int = params.get("max_rounds", 25)
-        self._tools: Any = {
-            ours: params[name] for name, ours in _TOOL_OPTIONS.items() if name in params
-        }
-        self._until = params.get("until", SETTLED)
+        tools: Any = {name: params[name] for name in _TOOL_OPTIONS if name in params}
+        limiter = control.transport.thread_limiter
+        self._rounds = Rounds(params.get("toolset"), thread_limiter=limiter, **tools)
+        until = params.get("until", SETTLED)
+        # With a toolset, a run that waits for outputs is not what the caller waits for.
+        self._until = until if params.get("toolset") is None else {*until, "requires_action"}
         interval = params.get("poll_interval_ms")
         self._interval = None if interval is None else interval / 1000
         self._deadline: float | None = params.get("deadline")
@@ -186,25 +234,26 @@ class Polling:
 
     async def finished(self, thread_id: str, run_id: str) -> Run:
         """Poll until there is nothing left to do, answering tool calls on the way."""
-        for _ in range(self._max_rounds + 1):
+        while True:
             run = await self.settled(thread_id, run_id)
-            calls = calls_of(run)
-            if self._toolset is None or not calls:
+            if not self._rounds.due(run):
                 return run
+            self._rounds.check_refusal(run)
             try:
                 async with self.in_time(run):
-                    outputs = await self._toolset.answer(
-                        run, calls, limiter=self._control.transport.thread_limiter, **self._tools
-                    )
-                    answer = {"tool_outputs": to_dict(outputs)}
-                    await self._control.submit_and_leave(thread_id, run_id, answer)
-            except ToolError:
-                await self._control.cancel(thread_id, run_id)
+                    outputs = await self._rounds.outputs(run)
+            except (MaxRoundsExceeded, ToolError):
+                await cancel_run(self._control, run)
                 raise
-        await self._control.cancel(thread_id, run_id)
-        raise MaxRoundsExceeded(
-            f"the run asked for tool outputs more than {self._max_rounds} times"
-        )
+            check_time(run)
+            try:
+                async with self.in_time(run):
+                    answer = {"tool_outputs": outputs}
+                    await self._control.submit_and_leave(thread_id, run_id, answer)
+            except AsyncRunsError as exc:
+                self._rounds.doubt(exc)
+            else:
+                self._rounds.forget()
 
 
 def stream_of(control: RunControl, service: RunService | None = None) -> RunStream:
@@ -232,6 +281,19 @@ def submission(thread_id: str, run_id: str, params: Mapping[str, Any]) -> Reques
     """The request that submits what a run waits for."""
     path = run_path(thread_id, run_id) + "/submit_tool_outputs"
     return request_of("POST", path, params, has_body=True, repeatable=False)
+
+
+def _is_of(message: Message, run_id: str) -> bool:
+    """Whether a run wrote a message: some servers leave the run out, or list the whole thread."""
+    return message.run_id == run_id or (message.run_id is None and message.role != "user")
+
+
+def _date(text: str) -> float | None:
+    """The time in a `Date` header, Unix seconds; None where there is none."""
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except ValueError:
+        return None
 
 
 def _poll_after(response: Response) -> float | None:

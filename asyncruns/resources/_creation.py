@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypedDict, Type
 from weakref import WeakValueDictionary
 
 from asyncruns.attach import poll
-from asyncruns.errors import ActiveRunError, AmbiguousRequestError, AsyncRunsError
+from asyncruns.errors import (
+    ActiveRunError,
+    AmbiguousRequestError,
+    AsyncRunsError,
+    RunTimeoutError,
+)
+from asyncruns.follow import Pace
 from asyncruns.models import ENDED_RUN, Run
 
 if TYPE_CHECKING:
@@ -29,6 +35,9 @@ SEARCH_DEADLINE: Final = 5.0
 
 SEARCH_PAUSE: Final = 0.5
 """Seconds between two looks for it."""
+
+MAX_REPEATS: Final = 1
+"""How often a create is sent again after it went unanswered and its run was not found."""
 
 ThingT = TypeVar("ThingT")
 
@@ -65,7 +74,7 @@ class Creator:
         self._service = service
         self._key = (client_id, thread_id)
         self._thread_id = thread_id
-        self._on_active_run = on_active_run
+        self._on_active_run: OnActiveRun = on_active_run
         self._deadline = active_run_deadline
 
     @overload
@@ -86,65 +95,129 @@ class Creator:
         `find` looks for a run that an earlier, unanswered create may have made; without it such
         a create raises AmbiguousRequestError. Gives what was created, or the run that was found.
         """
-        deadline_at = asyncio.get_running_loop().time() + self._deadline
-        async with self._turn():
+        creation = _Creation(self._service, self._thread_id, self._on_active_run, self._deadline)
+        async with self._turn(creation):
             while True:
                 try:
                     return await send()
-                except AmbiguousRequestError:
-                    found = find and await _searched(find)
-                    if find is None:
-                        raise
+                except AmbiguousRequestError as exc:
+                    found = await creation.unanswered(exc, find)
                 except ActiveRunError as exc:
-                    found = find and await find()
-                    if not found:
-                        await self._freed(exc, deadline_at)
-                if found:
+                    found = await creation.locked(exc, find)
+                if found is not None:
                     return found
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncGenerator[None, None]:
+    async def _turn(self, creation: _Creation) -> AsyncGenerator[None, None]:
+        """Wait for the creates on the same thread that came first."""
         if self._on_active_run == "raise":
             yield
             return
         lock = self._locks.setdefault(self._key, asyncio.Lock())
-        async with lock:
+        async with creation.in_time("creates on the same thread before this one"):
+            await lock.acquire()
+        try:
             yield
+        finally:
+            lock.release()
 
-    async def _freed(self, exc: ActiveRunError, deadline_at: float) -> None:
-        """Wait for the end of the run that holds the thread."""
+
+class _Creation:
+    """One create, over all attempts at it: what has gone wrong with it so far."""
+
+    def __init__(
+        self, service: RunService, thread_id: str, on_active_run: OnActiveRun, deadline: float
+    ) -> None:
+        self._service = service
+        self._thread_id = thread_id
+        self._on_active_run = on_active_run
+        self._deadline = deadline
+        self._deadline_at = asyncio.get_running_loop().time() + deadline
+        self._unanswered = 0
+        self._seen_over: set[str] = set()
+        self._pace = Pace()
+
+    async def unanswered(
+        self, exc: AmbiguousRequestError, find: Callable[[], Awaitable[Run | None]] | None
+    ) -> Run | None:
+        """Look for the run of a create that went unanswered; None if there certainly is none."""
+        self._unanswered += 1
+        found = None if find is None else await _searched(find, exc)
+        if found is None and (find is None or self._unanswered > MAX_REPEATS):
+            raise exc
+        return found
+
+    async def locked(
+        self, exc: ActiveRunError, find: Callable[[], Awaitable[Run | None]] | None
+    ) -> Run | None:
+        """Look whether the run that holds the thread is our own; wait for its end if it is not."""
+        found = None if find is None else await find()
+        if found is not None:
+            return found
         if self._on_active_run == "raise":
             raise exc
-        if self._on_active_run == "cancel":
+        async with self.in_time(f"run {exc.run_id}, which holds the thread, to end"):
+            await self._freed(exc)
+        return None
+
+    async def _freed(self, exc: ActiveRunError) -> None:
+        """Wait for the end of the run that holds the thread."""
+        if exc.run_id in self._seen_over:
+            # A lock that outlives its run for a moment.
+            await asyncio.sleep(self._pace.after(None))
+        elif self._on_active_run == "cancel":
             try:
                 await self._service.cancel(self._thread_id, exc.run_id)
             except AsyncRunsError as refusal:
                 # It may have ended in between; if it lives on, polling says so.
                 exc.add_note(f"cancelling it failed: {refusal}")
-        await poll(
-            self._service,
-            self._thread_id,
-            exc.run_id,
-            until=ENDED_RUN,
-            deadline_at=deadline_at,
-        )
+        await poll(self._service, self._thread_id, exc.run_id, until=ENDED_RUN)
+        self._seen_over.add(exc.run_id)
+
+    @asynccontextmanager
+    async def in_time(self, awaited: str) -> AsyncGenerator[None, None]:
+        """Bound a wait by the deadline."""
+        limit = asyncio.timeout_at(self._deadline_at)
+        try:
+            async with limit:
+                yield
+        except TimeoutError as exc:
+            if not limit.expired():
+                raise
+            raise RunTimeoutError(f"{self._deadline:g} s were too short for {awaited}") from exc
 
 
-async def _searched(find: Callable[[], Awaitable[Run | None]]) -> Run | None:
-    """Look for a run until it shows up, or is not to be expected any more."""
+async def _searched(
+    find: Callable[[], Awaitable[Run | None]], unanswered: AmbiguousRequestError
+) -> Run | None:
+    """Look for a run until it shows up, or is not to be expected any more.
+
+    Raises AmbiguousRequestError where the last looks failed: then it may exist all the same.
+    """
     now = asyncio.get_running_loop().time
     deadline_at = now() + SEARCH_DEADLINE
     while True:
-        found = await find()
-        if found is not None or now() + SEARCH_PAUSE > deadline_at:
+        failure: AsyncRunsError | None = None
+        try:
+            found = await find()
+        except AsyncRunsError as exc:
+            found, failure = None, exc
+        if found is not None:
             return found
+        if now() + SEARCH_PAUSE > deadline_at:
+            break
         await asyncio.sleep(SEARCH_PAUSE)
+    if failure is not None:
+        raise unanswered from failure
+    return None
 
 
 def with_dedupe_key(params: Mapping[str, Any], key: str | None) -> dict[str, Any]:
     """The parameters of a create with the key in the metadata; ValueError if it has no room."""
     if key is None:
         return dict(params)
+    if "metadata" in (params.get("extra_body") or {}):
+        raise ValueError("with a dedupe_key, metadata must not be passed in extra_body")
     metadata = {**(params.get("metadata") or {}), DEDUPE_KEY: key}
     if len(metadata) > MAX_PAIRS:
         raise ValueError(

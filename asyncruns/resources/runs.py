@@ -154,7 +154,10 @@ class Runs(Resource):
         outputs = {"tool_outputs": [*tool_outputs], "stream": stream}
         request = submission(thread_id, run_id, {**outputs, **params})
         if stream is True:
-            return await stream_of(RunControl(self._transport, request, params)).__aenter__()
+            control = RunControl(
+                self._transport, request, params, thread_id=thread_id, run_id=run_id
+            )
+            return await stream_of(control).__aenter__()
         return await self._ask(RUN, request)
 
     @keywords
@@ -226,4 +229,6 @@ class Runs(Resource):
         """Submit the outputs of all calls that a run waits for, and stream what it does then."""
         outputs = {"tool_outputs": [*tool_outputs], "stream": True}
         request = submission(thread_id, run_id, {**params, **outputs})
-        return stream_of(RunControl(self._transport, request, params))
+        return stream_of(
+            RunControl(self._transport, request, params, thread_id=thread_id, run_id=run_id)
+        )
