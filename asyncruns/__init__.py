@@ -21,6 +21,7 @@ from asyncruns.unfold import *  # noqa: F403
 from . import accumulator, errors, events, handler, models, stream, toolset, unfold
 
 if TYPE_CHECKING:
+    from asyncruns.azure import AzureClient
     from asyncruns.client import Client
     from asyncruns.retries import RetryPolicy, should_retry
     from asyncruns.timeouts import Timeout
@@ -28,13 +29,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _LATE = {
+    "AzureClient": "asyncruns.azure",
     "Client": "asyncruns.client",
     "RetryPolicy": "asyncruns.retries",
     "Timeout": "asyncruns.timeouts",
     "should_retry": "asyncruns.retries",
 }
 
-__all__ = ["Client", "RetryPolicy", "Timeout", "__version__", "should_retry"]
+__all__ = ["AzureClient", "Client", "RetryPolicy", "Timeout", "__version__", "should_retry"]
 __all__ += accumulator.__all__
 __all__ += errors.__all__
 __all__ += events.__all__

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import os
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypedDict, TypeVar
 
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from asyncruns import __version__
 from asyncruns.connections import MAX_CONNECTIONS, Connections
-from asyncruns.credentials import BearerKey
+from asyncruns.credentials import BearerKey, Credential
 from asyncruns.models import to_json
 from asyncruns.resources import Assistants, Messages, Runs, Threads
 from asyncruns.retries import RetryPolicy
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     from asyncruns.credentials import TokenProvider
 
-__all__ = ["Client"]
+__all__ = ["Client", "ClientOptions"]
 
 T = TypeVar("T")
 
@@ -37,6 +39,18 @@ HOSTED_URL: Final = "https://api.openai.com/v1"
 """The base URL unless one is given."""
 
 _REPEATABLE: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+
+
+class ClientOptions(TypedDict, total=False):
+    """The options that all kinds of clients have in common: see Client."""
+
+    timeout: Timeout | float | None
+    max_retries: int | None
+    retries: RetryPolicy
+    session: aiohttp.ClientSession | None
+    ssl: SSLContext | None
+    connector: Mapping[str, Any] | None
+    max_connections: int
 
 
 class Client:
@@ -65,7 +79,7 @@ class Client:
     def __init__(
         self,
         *,
-        api_key: str | TokenProvider | None = None,
+        api_key: str | TokenProvider | Credential | None = None,
         base_url: str | None = None,
         organization: str | None = None,
         project: str | None = None,
@@ -81,7 +95,7 @@ class Client:
     ) -> None:
         settings = Settings(
             base_url=base_url or os.environ.get("OPENAI_BASE_URL") or HOSTED_URL,
-            credential=BearerKey(_else_environment(api_key, "OPENAI_API_KEY")),
+            credential=_credential(api_key),
             headers={
                 "User-Agent": f"asyncruns/{__version__}",
                 "OpenAI-Beta": "assistants=v2",
@@ -93,20 +107,47 @@ class Client:
             timeout=Timeout.of(timeout),
             retries=_limited(retries, max_retries),
         )
-        self._transport = Transport(
-            settings,
-            Connections(
-                settings.base_url,
-                session=session,
-                max_connections=max_connections,
-                tls=ssl,
-                connector=connector,
-            ),
+        connections = Connections(
+            settings.base_url,
+            session=session,
+            max_connections=max_connections,
+            tls=ssl,
+            connector=connector,
         )
-        self.runs = Runs(self._transport)
-        self.threads = Threads(self._transport)
-        self.messages = Messages(self._transport)
-        self.assistants = Assistants(self._transport)
+        self._use(Transport(settings, connections))
+
+    def _use(self, transport: Transport) -> None:
+        self._transport = transport
+        self.runs = Runs(transport)
+        self.threads = Threads(transport)
+        self.messages = Messages(transport)
+        self.assistants = Assistants(transport)
+
+    def with_options(
+        self,
+        *,
+        timeout: Timeout | float | UnsetType | None = UNSET,
+        max_retries: int | None = None,
+        retries: RetryPolicy | None = None,
+        default_headers: Mapping[str, str | None] | None = None,
+        default_query: Mapping[str, object] | None = None,
+    ) -> Self:
+        """Give this client with other settings; headers and queries are added to those it has.
+
+        Both use the same connections, and close them: `client.with_options(max_retries=0).runs`
+        is how one call gets settings of its own.
+        """
+        old = self._transport.settings
+        settings = dataclasses.replace(
+            old,
+            timeout=old.timeout if timeout is UNSET else Timeout.of(timeout),
+            retries=_limited(retries or old.retries, max_retries),
+            headers={**old.headers, **(default_headers or {})},
+            query={**old.query, **(default_query or {})},
+        )
+        other = copy.copy(self)
+        other._use(self._transport.with_settings(settings))  # noqa: SLF001 -- it is one of us
+        return other
 
     async def request(
         self,
@@ -155,6 +196,12 @@ class Client:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self._transport.settings.base_url!r})"
+
+
+def _credential(api_key: str | TokenProvider | Credential | None) -> Credential:
+    if isinstance(api_key, Credential):
+        return api_key
+    return BearerKey(_else_environment(api_key, "OPENAI_API_KEY"))
 
 
 def _else_environment(given: T | None, name: str) -> T | str | None:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable
-from inspect import isawaitable
-from typing import Final, Protocol
+from inspect import isawaitable, iscoroutinefunction
+from typing import Any, Final, Protocol, runtime_checkable
 
 from asyncruns.errors import AsyncRunsError
 
-__all__ = ["AUTH_HEADERS", "BearerKey", "Credential", "TokenProvider"]
+__all__ = [
+    "AUTH_HEADERS",
+    "AzureCredential",
+    "AzureKey",
+    "AzureToken",
+    "BearerKey",
+    "Credential",
+    "TokenProvider",
+]
 
 TokenProvider = Callable[[], str | Awaitable[str]]
 """Gives the key or token to send; it is asked at every attempt, and may cache."""
@@ -16,16 +26,32 @@ TokenProvider = Callable[[], str | Awaitable[str]]
 AUTH_HEADERS: Final = frozenset({"authorization", "api-key"})
 """Where a caller gives one of these headers, no credential is asked for."""
 
+EXPIRY_MARGIN: Final = 300.0
+"""Seconds before its end at which a token is replaced, unless it says when to."""
+
 _NO_KEY: Final = (
     "no API key: pass api_key=… or set OPENAI_API_KEY; a server that asks for none takes api_key=''"
 )
 
 
+@runtime_checkable
 class Credential(Protocol):
     """Something that can say who the caller is."""
 
     async def headers(self) -> dict[str, str]:
         """Give the headers for one attempt; raises AsyncRunsError where there is no key."""
+        ...
+
+
+class AzureCredential(Protocol):
+    """A credential in the way of azure-core, sync or async; azure-identity has many.
+
+    Where it has `get_token_info`, too, that is asked instead.
+    """
+
+    @property
+    def get_token(self) -> Callable[..., Any]:
+        """Takes scopes, and gives or will give something with `token` and `expires_on`."""
         ...
 
 
@@ -42,15 +68,85 @@ class BearerKey:
 
     async def headers(self) -> dict[str, str]:
         """Give the header for one attempt; what a provider raises reaches the caller as it is."""
-        key = self._key() if callable(self._key) else self._key
-        if isawaitable(key):
-            key = await key
-        if key is None:
-            raise AsyncRunsError(_NO_KEY)
-        # Said here because the text of a later failure would have to show the key.
-        if not (key.isascii() and key.isprintable()):
-            raise AsyncRunsError("the API key has characters that no header can hold")
+        key = await _given(self._key)
         return {"Authorization": f"Bearer {key}"} if key else {}
 
     def __repr__(self) -> str:
         return "BearerKey(…)"
+
+
+class AzureKey:
+    """`api-key: …`, from a key or a provider of keys; an empty string sends nothing."""
+
+    __slots__ = ("_key",)
+
+    def __init__(self, key: str | TokenProvider) -> None:
+        self._key = key
+
+    async def headers(self) -> dict[str, str]:
+        """Give the header for one attempt; what a provider raises reaches the caller as it is."""
+        key = await _given(self._key)
+        return {"api-key": key} if key else {}
+
+    def __repr__(self) -> str:
+        return "AzureKey(…)"
+
+
+class AzureToken:
+    """`Authorization: Bearer …`, from an azure-core style credential for one scope.
+
+    A token is kept until shortly before it expires, and asked for by one request at a time. A sync
+    credential is asked in a thread.
+    """
+
+    __slots__ = ("_clock", "_credential", "_lock", "_renew_at", "_scope", "_token")
+
+    def __init__(
+        self,
+        credential: AzureCredential,
+        scope: str,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._credential = credential
+        self._scope = scope
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._token = ""
+        self._renew_at = 0.0
+
+    async def headers(self) -> dict[str, str]:
+        """Give the header for one attempt; what a credential raises reaches the caller as it is."""
+        async with self._lock:
+            if self._clock() >= self._renew_at:
+                await self._renew()
+        return {"Authorization": f"Bearer {self._token}"}
+
+    async def _renew(self) -> None:
+        ask = getattr(self._credential, "get_token_info", None) or self._credential.get_token
+        in_thread = not iscoroutinefunction(ask)
+        token = await asyncio.to_thread(ask, self._scope) if in_thread else ask(self._scope)
+        if isawaitable(token):
+            token = await token
+        self._token = _sendable(token.token)
+        refresh_on = getattr(token, "refresh_on", None)
+        self._renew_at = refresh_on or token.expires_on - EXPIRY_MARGIN
+
+    def __repr__(self) -> str:
+        return f"AzureToken(scope={self._scope!r})"
+
+
+async def _given(key: str | TokenProvider | None) -> str:
+    given = key() if callable(key) else key
+    if isawaitable(given):
+        given = await given
+    if given is None:
+        raise AsyncRunsError(_NO_KEY)
+    return _sendable(given)
+
+
+def _sendable(key: str) -> str:
+    # Said here because the text of a later failure would have to show the key.
+    if not (key.isascii() and key.isprintable()):
+        raise AsyncRunsError("the API key has characters that no header can hold")
+    return key

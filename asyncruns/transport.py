@@ -5,6 +5,7 @@ Knows no model: bytes, paths and headers only.
 
 from __future__ import annotations
 
+import copy
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -142,6 +143,12 @@ class Transport:
         self.thread_limiter = anyio.CapacityLimiter(WORKER_THREADS)
         self._budget = Budget(settings.retries)
         self._host = urlsplit(settings.base_url).hostname or ""
+
+    def with_settings(self, settings: Settings) -> Transport:
+        """Give a transport with other settings over the same connections and budget."""
+        other = copy.copy(self)
+        other.settings = settings
+        return other
 
     async def send(self, request: Request) -> Response:
         """Send a request and read its answer whole; again where the client's retries allow it.

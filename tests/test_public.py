@@ -21,6 +21,7 @@ ROOMS = (
     "unfold",
 )
 LATE = {
+    "AzureClient": "asyncruns.azure",
     "Client": "asyncruns.client",
     "RetryPolicy": "asyncruns.retries",
     "Timeout": "asyncruns.timeouts",
