@@ -23,6 +23,7 @@ from . import accumulator, errors, events, handler, models, stream, toolset, unf
 if TYPE_CHECKING:
     from asyncruns.azure import AzureClient
     from asyncruns.client import Client
+    from asyncruns.raw import RawResponse
     from asyncruns.retries import RetryPolicy, should_retry
     from asyncruns.timeouts import Timeout
 
@@ -31,12 +32,21 @@ __version__ = "0.1.0"
 _LATE = {
     "AzureClient": "asyncruns.azure",
     "Client": "asyncruns.client",
+    "RawResponse": "asyncruns.raw",
     "RetryPolicy": "asyncruns.retries",
     "Timeout": "asyncruns.timeouts",
     "should_retry": "asyncruns.retries",
 }
 
-__all__ = ["AzureClient", "Client", "RetryPolicy", "Timeout", "__version__", "should_retry"]
+__all__ = [
+    "AzureClient",
+    "Client",
+    "RawResponse",
+    "RetryPolicy",
+    "Timeout",
+    "__version__",
+    "should_retry",
+]
 __all__ += accumulator.__all__
 __all__ += errors.__all__
 __all__ += events.__all__

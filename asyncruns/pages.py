@@ -23,7 +23,7 @@ from asyncruns.models import (
 from asyncruns.models._base import remember
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator, Iterator
+    from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 
     from asyncruns.transport import Request, Response, Transport
 
@@ -47,11 +47,11 @@ class Paginator(Generic[T]):
     def __init__(
         self, transport: Transport, request: Request, decode: ObjectDecoder[Page[T]]
     ) -> None:
-        self._source = _Source(transport, request, decode)
+        self.source = _Source(transport, request, decode)
 
     def __await__(self) -> Generator[None, None, Page[T]]:
         """Ask for the first page."""
-        return self._source.load().__await__()
+        return self.source.load().__await__()
 
     async def __aiter__(self) -> AsyncGenerator[T, None]:
         """Give every item of all pages; a page is asked for when the one before it is used up."""
@@ -127,8 +127,13 @@ class _Source(Generic[T]):
         request = replace(self.request, query={**self.request.query, "after": cursor})
         return _Source(self._transport, request, self._decode)
 
+    async def ask(self) -> Response:
+        return await self._transport.send(self.request)
+
     async def load(self) -> Page[T]:
-        response = await self._transport.send(self.request)
+        return self.read(await self.ask())
+
+    def read(self, response: Response) -> Page[T]:
         page = read_answer(self._decode, response, self.request)
         page._source = self  # noqa: SLF001 -- decoding cannot pass it
         for item, raw in zip(page.data, _decode_items(response.body).data, strict=True):
@@ -136,7 +141,9 @@ class _Source(Generic[T]):
         return page
 
 
-def read_answer(decode: ObjectDecoder[AnswerT], response: Response, request: Request) -> AnswerT:
+def read_answer(
+    decode: Callable[[bytes], AnswerT], response: Response, request: Request
+) -> AnswerT:
     """Decode the object that an answer holds, and note what came beside its fields.
 
     Raises APIStatusError for what cannot be read.
@@ -152,7 +159,7 @@ def read_answer(decode: ObjectDecoder[AnswerT], response: Response, request: Req
             method=request.method,
             path=request.path,
         ) from exc
-    return remember(answer, response.body, response.request_id)
+    return remember(answer, response.body or None, response.request_id)
 
 
 # What a page holds beside its fields, the way to the next one, may be part of a cycle: gc=True.

@@ -23,6 +23,7 @@ ROOMS = (
 LATE = {
     "AzureClient": "asyncruns.azure",
     "Client": "asyncruns.client",
+    "RawResponse": "asyncruns.raw",
     "RetryPolicy": "asyncruns.retries",
     "Timeout": "asyncruns.timeouts",
     "should_retry": "asyncruns.retries",

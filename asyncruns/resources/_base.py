@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from msgspec import UNSET
 
-from asyncruns.models import Answer, ObjectDecoder, to_json
-from asyncruns.models._base import remember
+from asyncruns.models import Answer, to_json
 from asyncruns.pages import read_answer
+from asyncruns.raw import RawMethods, unread
 from asyncruns.resources.parameters import LOCAL
 from asyncruns.transport import Request
 
@@ -25,23 +25,27 @@ _IN_QUERY: Final = frozenset({"include"})
 
 
 class Resource:
-    """The endpoints of one kind of object."""
+    """The endpoints of one kind of object; `read` makes of an answer what is given for it."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, read: Callable[..., Any] = read_answer) -> None:
         self._transport = transport
+        self._read = read
 
-    async def _ask(self, decode: ObjectDecoder[AnswerT], request: Request) -> AnswerT:
-        return read_answer(decode, await self._transport.send(request), request)
+    @property
+    def with_raw_response(self) -> RawMethods:
+        """The methods that send one request, giving status, headers and body as they came."""
+        return RawMethods(type(self)(self._transport, unread))
+
+    async def _ask(self, decode: Callable[[bytes], AnswerT], request: Request) -> AnswerT:
+        answer: AnswerT = self._read(decode, await self._transport.send(request), request)
+        return answer
 
     async def _delete(
-        self, decode: ObjectDecoder[AnswerT], object_id: str, request: Request
+        self, decode: Callable[[bytes], AnswerT], object_id: str, request: Request
     ) -> AnswerT:
-        response = await self._transport.send(request)
-        if response.status < 300:  # noqa: PLR2004 -- the first status that is no success
-            return read_answer(decode, response, request)
-        # An earlier attempt, whose answer never came, has deleted it.
-        gone = decode(to_json({"id": object_id, "deleted": True}))
-        return remember(gone, None, response.request_id)
+        # No body comes where an earlier attempt, whose answer was lost, has deleted it.
+        gone = to_json({"id": object_id, "deleted": True})
+        return await self._ask(lambda body: decode(body or gone), request)
 
 
 def request_of(
