@@ -217,17 +217,26 @@ class Accumulator:
 
     def _fold_step(self, change: RunStepDeltaEvent) -> None:
         builder = self._steps.get(change.id)
-        if builder is None:
-            self._take_step(RunStep(id=change.id, status="in_progress"))
-            builder = self._steps[change.id]
+        if builder is not None:
+            builder.apply(change.delta)
+            return
+        builder = _StepBuilder(RunStep(id=change.id, status="in_progress"))
         builder.apply(change.delta)
+        # Only now: a delta that cannot be folded leaves no empty step behind.
+        self._steps[change.id] = builder
+        if self.run is not None:
+            builder.adopt(self.run)
 
     def _fold_message(self, change: MessageDeltaEvent) -> None:
         builder = self._messages.get(change.id)
-        if builder is None:
-            self._take_message(Message(id=change.id, status="in_progress"))
-            builder = self._messages[change.id]
+        if builder is not None:
+            builder.apply(change.delta)
+            return
+        builder = _MessageBuilder(Message(id=change.id, status="in_progress"))
         builder.apply(change.delta)
+        self._messages[change.id] = builder
+        if self.run is not None:
+            builder.adopt(self.run)
 
     folds: ClassVar[dict[Any, Callable[[Accumulator, Any], None]]] = {
         ThreadCreated: _take_thread,

@@ -494,6 +494,8 @@ class RunStream:
             head, _, data = block.partition(b"\ndata: ")
             if head not in _DELTAS or not data.startswith(_ID_FIRST):
                 yield from self._folded([block])
+                if self._over:
+                    return
                 continue
             object_id = data[len(_ID_FIRST) : data.find(b'"', len(_ID_FIRST))]
             try:

@@ -50,13 +50,16 @@ class Exchange:
         yield head
         length = re.search(rb"(?i)content-length: (\d+)", head)
         if length is not None:
-            yield await reader.readexactly(int(length[1]))
+            body = await reader.readexactly(int(length[1]))
+            self._upstream.is_free = True
+            yield body
             return
-        size = -1
-        while size:
+        while not self._upstream.is_free:
             line = await reader.readuntil(b"\r\n")
             size = int(line, 16)
-            yield line + await reader.readexactly(size + 2)
+            piece = line + await reader.readexactly(size + 2)
+            self._upstream.is_free = size == 0
+            yield piece
 
     async def send(self, data: bytes) -> None:
         """Send the client some bytes, and wait until the kernel has them."""
@@ -121,16 +124,19 @@ def swallow(*, forward: bool = True, reset: bool = False) -> Fault:
     return act
 
 
-def stall(*, events: int, comments: bool = False, gone: asyncio.Event | None = None) -> Fault:
-    """Fall silent after so many events, but for comments perhaps, until the client leaves."""
+def stall(*, after: str, comments: bool = False, gone: asyncio.Event | None = None) -> Fault:
+    """Fall silent after an event, but for comments perhaps, until the client leaves.
+
+    Without a name it does not even answer.
+    """
 
     async def act(exchange: Exchange) -> None:
         await exchange.forward()
-        left = events
+        mark = f"event: {after}\n".encode()
         async for piece in exchange.pieces():
-            await exchange.send(piece)
-            left -= is_event(piece)
-            if left <= 0 and not piece.startswith(b"HTTP"):
+            if after:
+                await exchange.send(piece)
+            if not after or mark in piece:
                 break
         try:
             while True:
@@ -144,7 +150,7 @@ def stall(*, events: int, comments: bool = False, gone: asyncio.Event | None = N
 
 
 def inject(data: bytes, *, after: str, then: str = "go on") -> Fault:
-    """Send more after the first event of a name; then `go on`, `end` the body or `reset`."""
+    """Send more after an event; then `go on`, `end` the body or `reset` the connection."""
 
     async def act(exchange: Exchange) -> None:
         await exchange.forward()
@@ -155,8 +161,9 @@ def inject(data: bytes, *, after: str, then: str = "go on") -> Fault:
                 await exchange.send(chunk(data))
                 if then == "end":
                     await exchange.send(chunk(b""))
+                elif then == "reset":
+                    exchange.hang_up(reset=True)
                 if then != "go on":
-                    exchange.hang_up(reset=then == "reset")
                     return
 
     return act
@@ -202,14 +209,21 @@ class Upstream:
         self._address = host, port
         self._writer: asyncio.StreamWriter | None = None
         self.reader: asyncio.StreamReader
+        self.is_free = False
+        """Whether it can be used again: all of the last answer has been read."""
 
     async def send(self, data: bytes) -> None:
-        if self._writer is None:
+        """Send a request, over a new connection unless the last one is free."""
+        if not self.is_free:
+            self.close()
             self.reader, self._writer = await asyncio.open_connection(*self._address)
-        self._writer.write(data)
-        await self._writer.drain()
+        self.is_free = False
+        if self._writer is not None:
+            self._writer.write(data)
+            await self._writer.drain()
 
     def close(self) -> None:
+        """Close it; the server notices."""
         if self._writer is not None:
             self._writer.close()
 
