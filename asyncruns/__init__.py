@@ -23,6 +23,7 @@ from . import accumulator, errors, events, handler, models, stream, toolset, unf
 if TYPE_CHECKING:
     from asyncruns.azure import AzureClient
     from asyncruns.client import Client
+    from asyncruns.hooks import RateLimits, RequestInfo, ResponseInfo, RetryInfo
     from asyncruns.raw import RawResponse
     from asyncruns.retries import RetryPolicy, should_retry
     from asyncruns.timeouts import Timeout
@@ -32,7 +33,11 @@ __version__ = "0.1.0"
 _LATE = {
     "AzureClient": "asyncruns.azure",
     "Client": "asyncruns.client",
+    "RateLimits": "asyncruns.hooks",
     "RawResponse": "asyncruns.raw",
+    "RequestInfo": "asyncruns.hooks",
+    "ResponseInfo": "asyncruns.hooks",
+    "RetryInfo": "asyncruns.hooks",
     "RetryPolicy": "asyncruns.retries",
     "Timeout": "asyncruns.timeouts",
     "should_retry": "asyncruns.retries",
@@ -41,7 +46,11 @@ _LATE = {
 __all__ = [
     "AzureClient",
     "Client",
+    "RateLimits",
     "RawResponse",
+    "RequestInfo",
+    "ResponseInfo",
+    "RetryInfo",
     "RetryPolicy",
     "Timeout",
     "__version__",

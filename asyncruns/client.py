@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from asyncruns import __version__
 from asyncruns.connections import MAX_CONNECTIONS, Connections
 from asyncruns.credentials import BearerKey, Credential
+from asyncruns.hooks import Hooks
 from asyncruns.models import to_json
 from asyncruns.resources import Assistants, Messages, Runs, Threads
 from asyncruns.retries import RetryPolicy
@@ -20,13 +21,15 @@ from asyncruns.timeouts import Timeout
 from asyncruns.transport import ANY, Request, Settings, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
     from ssl import SSLContext
     from types import TracebackType
 
     import aiohttp
 
     from asyncruns.credentials import TokenProvider
+    from asyncruns.hooks import RateLimits, RequestInfo, ResponseInfo, RetryInfo
 
 __all__ = ["Client", "ClientOptions"]
 
@@ -51,6 +54,10 @@ class ClientOptions(TypedDict, total=False):
     ssl: SSLContext | None
     connector: Mapping[str, Any] | None
     max_connections: int
+    limiter: AbstractAsyncContextManager[object] | None
+    on_request: Callable[[RequestInfo], object] | None
+    on_response: Callable[[ResponseInfo], object] | None
+    on_retry: Callable[[RetryInfo], object] | None
 
 
 class Client:
@@ -72,6 +79,11 @@ class Client:
       aiohttp.TCPConnector. Else the system's authorities hold, or SSL_CERT_FILE, SSL_CERT_DIR.
     - `max_connections`: how many streams may be open at once. Ten connections more are kept for
       the other requests, which would else wait for a stream to end.
+    - `limiter`: an async context manager that each attempt is made in, such as an AsyncLimiter of
+      aiolimiter; a stream leaves it with its headers.
+    - `on_request`, `on_response`, `on_retry`: functions that are told of each attempt, of the
+      headers of each answer, and of each retry. The logger `asyncruns` tells the same at DEBUG;
+      ASYNCRUNS_LOG=debug shows it.
 
     A client can be made anywhere; from its first request on it belongs to that event loop.
     """
@@ -92,6 +104,10 @@ class Client:
         ssl: SSLContext | None = None,
         connector: Mapping[str, Any] | None = None,
         max_connections: int = MAX_CONNECTIONS,
+        limiter: AbstractAsyncContextManager[object] | None = None,
+        on_request: Callable[[RequestInfo], object] | None = None,
+        on_response: Callable[[ResponseInfo], object] | None = None,
+        on_retry: Callable[[RetryInfo], object] | None = None,
     ) -> None:
         settings = Settings(
             base_url=base_url or os.environ.get("OPENAI_BASE_URL") or HOSTED_URL,
@@ -114,7 +130,8 @@ class Client:
             tls=ssl,
             connector=connector,
         )
-        self._use(Transport(settings, connections))
+        hooks = Hooks(on_request=on_request, on_response=on_response, on_retry=on_retry)
+        self._use(Transport(settings, connections, hooks=hooks, limiter=limiter))
 
     def _use(self, transport: Transport) -> None:
         self._transport = transport
@@ -122,6 +139,11 @@ class Client:
         self.threads = Threads(transport)
         self.messages = Messages(transport)
         self.assistants = Assistants(transport)
+
+    @property
+    def rate_limits(self) -> RateLimits:
+        """What the last answer with `x-ratelimit-*` headers said of them."""
+        return self._transport.watch.rate_limits
 
     def with_options(
         self,

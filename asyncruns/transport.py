@@ -6,7 +6,8 @@ Knows no model: bytes, paths and headers only.
 from __future__ import annotations
 
 import copy
-from contextlib import aclosing
+import time
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import quote, urljoin, urlsplit
@@ -26,11 +27,13 @@ from asyncruns.errors import (
     _snippet,
     error_from_response,
 )
+from asyncruns.hooks import Hooks, RequestInfo, Watch
 from asyncruns.retries import Budget
 from asyncruns.timeouts import Timeout
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from asyncruns.connections import ByteStream, Connections
     from asyncruns.credentials import Credential
@@ -137,9 +140,18 @@ def _segment(name: str, value: object) -> str:
 class Transport:
     """Sends requests with one client's settings over its connections."""
 
-    def __init__(self, settings: Settings, connections: Connections) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        connections: Connections,
+        *,
+        hooks: Hooks = Hooks(),  # noqa: B008 -- it is frozen
+        limiter: AbstractAsyncContextManager[object] | None = None,
+    ) -> None:
         self.settings = settings
         self.connections = connections
+        self.watch = Watch(hooks)
+        self._limiter = limiter or nullcontext()
         self.thread_limiter = anyio.CapacityLimiter(WORKER_THREADS)
         self._budget = Budget(settings.retries)
         self._host = urlsplit(settings.base_url).hostname or ""
@@ -175,26 +187,31 @@ class Transport:
         return await self._retried(request, self._begin)
 
     async def _retried(
-        self, request: Request, attempt: Callable[[Request], Awaitable[AnswerT]]
+        self, request: Request, send: Callable[[Request, RequestInfo], Awaitable[AnswerT]]
     ) -> AnswerT:
         policy, retry = self.settings.retries, 0
         while True:
+            sent = RequestInfo(request.method, request.path, retry + 1)
             try:
-                answer = await attempt(request)
+                async with self._limiter:
+                    answer = await send(request, sent)
             except (APIConnectionError, APIStatusError) as exc:
                 exc.retries = retry
+                if isinstance(exc, APIConnectionError):
+                    self.watch.failed(sent, exc)
                 delay = policy.delay(exc, retry)
                 if delay is None or not self._budget.take():
                     raise
+                self.watch.retries(sent, delay, exc)
             else:
                 self._budget.refill()
                 return answer
             await policy.sleep(delay)
             retry += 1
 
-    async def _receive(self, request: Request) -> Response:
+    async def _receive(self, request: Request, sent: RequestInfo) -> Response:
         attempt = self._attempt(request)
-        stream = await self._answered(request, attempt)
+        stream = await self._answered(request, attempt, sent)
         async with aclosing(stream):
             with attempt.failures():
                 async with attempt.in_time():
@@ -205,8 +222,8 @@ class Transport:
             raise _unexpected(request, stream, body, "JSON")
         return Response(stream.status, stream.headers, body)
 
-    async def _begin(self, request: Request) -> ByteStream:
-        stream = await self._answered(request, self._attempt(request, stream=True))
+    async def _begin(self, request: Request, sent: RequestInfo) -> ByteStream:
+        stream = await self._answered(request, self._attempt(request, stream=True), sent)
         try:
             await self._check_events(request, stream)
         except BaseException:
@@ -229,14 +246,20 @@ class Transport:
             stream=stream,
         )
 
-    async def _answered(self, request: Request, attempt: Attempt) -> ByteStream:
+    async def _answered(self, request: Request, attempt: Attempt, sent: RequestInfo) -> ByteStream:
         """Send an attempt, and give its answer from the headers on if its status is good."""
         await self._authorize(attempt)
-        redirects = 0
+        self.watch.sends(sent)
+        began, redirects = time.perf_counter(), 0
         while True:
             with attempt.failures():
                 async with attempt.in_time():
                     stream = await self.connections.open(attempt)
+            try:
+                self.watch.answered(sent, began, stream.status, stream.headers)
+            except BaseException:
+                await stream.aclose()
+                raise
             if stream.status < 300:  # noqa: PLR2004 -- the first redirect of HTTP
                 return stream
             async with aclosing(stream):

@@ -25,6 +25,10 @@ LATE = {
     "Client": "asyncruns.client",
     "RawResponse": "asyncruns.raw",
     "RetryPolicy": "asyncruns.retries",
+    "RateLimits": "asyncruns.hooks",
+    "RequestInfo": "asyncruns.hooks",
+    "ResponseInfo": "asyncruns.hooks",
+    "RetryInfo": "asyncruns.hooks",
     "Timeout": "asyncruns.timeouts",
     "should_retry": "asyncruns.retries",
 }
