@@ -195,6 +195,11 @@ class Connections:
         self._streams.add(stream)
         return stream
 
+    @property
+    def are_full(self) -> bool:
+        """Whether a stream that is opened now would have to wait for another to end."""
+        return self._slots.are_full
+
     async def aclose(self) -> None:
         """Close the session, and end with an error what is still being read."""
         if self._closed:
@@ -369,6 +374,10 @@ class _Slots:
         self.limit = min(limit, total - min(RESERVED_CONNECTIONS, total // 2))
         self._all = asyncio.Semaphore(total)
         self._streams = asyncio.Semaphore(self.limit)
+
+    @property
+    def are_full(self) -> bool:
+        return self._streams.locked()
 
     async def take(self, *, stream: bool) -> tuple[asyncio.Semaphore, ...]:
         """Wait for a connection to be free; the caller gives it back with `_give_back`."""

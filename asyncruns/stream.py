@@ -137,8 +137,13 @@ class RunService(Protocol):
         """Give all messages of the run, oldest first."""
         ...
 
-    async def submit(self, thread_id: str, run_id: str, answer: Mapping[str, object]) -> ByteStream:
-        """Submit what the run waits for, and open the stream that goes on from there."""
+    async def submit(
+        self, thread_id: str, run_id: str, answer: Mapping[str, object]
+    ) -> ByteStream | Run:
+        """Submit what the run waits for, and open the stream that goes on from there.
+
+        Gives the run where there is no stream of it.
+        """
         ...
 
     async def cancel(self, thread_id: str, run_id: str) -> Run:
@@ -658,11 +663,15 @@ class RunStream:
         self._failure = self._error = None
         self._answered = run
         async with self._in_time():
-            body = await self._service.submit(run.thread_id, run.id, answer)
-        if self._closed:
-            await body.aclose()
+            opened = await self._service.submit(run.thread_id, run.id, answer)
+        if isinstance(opened, Run):
+            self._rounds.forget()
+            self._target = opened
+        elif self._closed:
+            await opened.aclose()
             raise self._interruption()
-        self._body = body
+        else:
+            self._body = opened
 
     async def _cancel(self) -> None:
         """Cancel the run at the server, whatever becomes of this task meanwhile."""

@@ -102,16 +102,25 @@ class RunControl:
         messages = Paginator(self.transport, request, MESSAGE_PAGE)
         return [message async for message in messages if _is_of(message, run_id)]
 
-    async def submit(self, thread_id: str, run_id: str, answer: Mapping[str, object]) -> ByteStream:
-        """Submit what the run waits for, and open the stream that goes on from there."""
+    async def submit(
+        self, thread_id: str, run_id: str, answer: Mapping[str, object]
+    ) -> ByteStream | Run:
+        """Submit what the run waits for, and open the stream that goes on from there.
+
+        Gives the run alone where all connections for streams are taken: the run must not wait until
+        one of them ends, and can be followed by polling.
+        """
+        if self.transport.connections.are_full:
+            return await self.submit_and_leave(thread_id, run_id, answer)
         params = {**self._options, **answer, "stream": True}
         return await self.transport.open(submission(thread_id, run_id, params))
 
     async def submit_and_leave(
         self, thread_id: str, run_id: str, answer: Mapping[str, object]
-    ) -> None:
+    ) -> Run:
         """Submit what the run waits for, without a stream."""
-        await self.transport.send(submission(thread_id, run_id, {**self._options, **answer}))
+        request = submission(thread_id, run_id, {**self._options, **answer})
+        return read_answer(RUN, await self.transport.send(request), request)
 
     async def cancel(self, thread_id: str, run_id: str) -> Run:
         """Begin to cancel the run."""

@@ -145,6 +145,11 @@ class Follower:
             self.take(event)
         return self
 
+    async def first(self) -> Follower:
+        """Take one event."""
+        self.take(await anext(aiter(self.stream)))
+        return self
+
     @property
     def names(self) -> list[str]:
         return [event.event for event in self.events]
