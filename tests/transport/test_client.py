@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from asyncruns import AsyncRunsError, Client
+from asyncruns import APIConnectionError, AsyncRunsError, Client
 from asyncruns.transport import Request
 from tests.transport.wires import STREAM_HEAD, answer, wire
 
@@ -220,6 +220,24 @@ async def test_a_proxy_that_cannot_be_used_is_not_passed_by(
         with pytest.raises(AsyncRunsError, match="no http or https URL") as caught:
             await client.request("GET", "/x")
     assert "pw" not in str(caught.value)
+
+
+@pytest.mark.anyio
+async def test_a_proxy_that_refuses_is_said_and_nothing_was_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with wire(answer(b"", status="407 Who are you")) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("http://", "http://me:pw@"))
+        client = Client(api_key=KEY, base_url="https://runs.example/v1", max_retries=0)
+        async with client:
+            with pytest.raises(APIConnectionError, match="the proxy refuses to connect") as caught:
+                await client.threads.create()
+        assert type(caught.value) is APIConnectionError
+        assert [request.method for request in proxy.requests] == ["CONNECT"]
+        assert "authorization" not in proxy.requests[0].headers
+    shown = f"{caught.value!r} {caught.value} {caught.value.__cause__!r}"
+    assert "pw" not in shown
+    assert KEY not in shown
 
 
 @pytest.mark.anyio
