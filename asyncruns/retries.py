@@ -7,7 +7,7 @@ modifies or cancels. What creates, and a submit, is not. Of a failure:
 - 429, and 503 with Retry-After: again, whatever the request, for the server has not begun it.
 - The connection died or a time limit passed after sending; 408, 500, 502, 503, 504: again only
   where the request is repeatable.
-- `x-should-retry` has the last word on the status of a repeatable request.
+- `x-should-retry` has the last word on a status, where sending again is safe by these rules.
 - Never: a refused certificate, a quota that is used up, a wait beyond LONGEST_RETRY_AFTER, and
   every other status, 409 included.
 """
