@@ -205,7 +205,7 @@ async def test_no_proxy_is_honoured_and_this_machine_has_none(
             async with Client(api_key="", base_url=url) as client:
                 assert await client.request("GET", "/x") == b"direct"
         monkeypatch.setenv("NO_PROXY", "runs.invalid")
-        async with Client(api_key="", base_url="http://runs.invalid/v1") as client:
+        async with Client(api_key="", max_retries=0, base_url="http://runs.invalid/v1") as client:
             with pytest.raises(AsyncRunsError, match="the host's name has no address"):
                 await client.request("GET", "/x")
         assert proxy.requests == []
