@@ -8,7 +8,6 @@ import functools
 import inspect
 import math
 import threading
-import typing
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 
@@ -16,20 +15,14 @@ import anyio
 import anyio.to_thread
 import msgspec
 
+from asyncruns.definitions import RunContext, ToolFunction
 from asyncruns.errors import ToolError
-from asyncruns.models import (
-    DECODE_FAILURES,
-    FunctionDefinition,
-    FunctionTool,
-    RequiredActionSubmitToolOutputs,
-    Run,
-    to_json,
-)
+from asyncruns.models import RequiredActionSubmitToolOutputs, to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 
-    from asyncruns.models import RequiredActionFunctionToolCall
+    from asyncruns.models import FunctionTool, RequiredActionFunctionToolCall, Run
 
 __all__ = ["RunContext", "ToolErrorPolicy", "ToolOutput", "Toolset"]
 
@@ -37,18 +30,6 @@ ToolErrorPolicy = Literal["report", "raise"]
 """What becomes of a tool call that fails: reported to the model, or raised as ToolError."""
 
 FunctionT = TypeVar("FunctionT", bound="Callable[..., Any]")
-
-
-class RunContext(msgspec.Struct, frozen=True):
-    """What a tool may know of the run that calls it.
-
-    A parameter annotated with this class gets it, and stays out of the tool's schema.
-    """
-
-    run: Run
-    """The run, as it asked for the call."""
-    call_id: str
-    """The tool call's id; with the run's id a key that names this call for ever."""
 
 
 class ToolOutput(msgspec.Struct):
@@ -77,12 +58,15 @@ class Toolset:
     of the parameters come from the docstring (Google, NumPy or reST) where docstring-parser, the
     extra `tools`, is installed.
 
-    Registering raises ValueError for a name that is taken, and TypeError for a signature that
-    has no schema; both say which function and why.
+    A parameter with a default need not be given. One annotated with RunContext gets the run and
+    the call, what a `functools.partial` has bound is settled, and neither is in the schema.
+
+    Registering raises ValueError for a name that is taken, or that the API does not allow, and
+    TypeError for a signature that has no schema; both say which function and why.
     """
 
     def __init__(self, *functions: Callable[..., Any]) -> None:
-        self._tools: dict[str, _Tool] = {}
+        self._tools: dict[str, ToolFunction] = {}
         for function in functions:
             self.tool(function)
 
@@ -115,7 +99,7 @@ class Toolset:
     def _register(
         self, function: FunctionT, *, name: str | None, description: str | None
     ) -> FunctionT:
-        tool = _Tool(function, name, description)
+        tool = ToolFunction(function, name=name, description=description)
         if tool.name in self._tools:
             raise ValueError(f"there is a tool named {tool.name!r} already: pass another name=")
         self._tools[tool.name] = tool
@@ -143,10 +127,11 @@ class Toolset:
             raise _failure(
                 "unknown_tool", f"there is no tool {call.function.name!r}, only: {known}"
             )
-        arguments = tool.decode(call.function.arguments, RunContext(run, call.id))
+        with _failing_as("invalid_arguments"):
+            keywords = tool.keywords(call.function.arguments, RunContext(run, call.id))
         output: str | None = None
-        with anyio.move_on_after(timeout):
-            output = await tool.run(arguments, limiter)
+        with anyio.move_on_after(timeout), _failing_as("tool_failed"):
+            output = await _output(tool, keywords, limiter)
         if output is None:
             raise _failure("timeout", f"the tool did not answer within {timeout:g} s")
         return output
@@ -174,16 +159,25 @@ class Toolset:
         async def carry_out(call: RequiredActionFunctionToolCall) -> None:
             async with places:
                 try:
-                    outputs[call.id] = await self.call(call, run, limiter=limiter, timeout=timeout)
+                    with _cancellation_is_a_failure():
+                        outputs[call.id] = await self.call(
+                            call, run, limiter=limiter, timeout=timeout
+                        )
                 except ToolError as exc:
                     outputs[call.id] = exc.report
                     failures.append(exc)
                     if on_error == "raise":
                         group.cancel_scope.cancel()
 
-        async with anyio.create_task_group() as group:
-            for call in calls:
-                group.start_soon(carry_out, call, name=f"tool call {call.function.name}")
+        try:
+            async with anyio.create_task_group() as group:
+                for call in calls:
+                    group.start_soon(carry_out, call, name=f"tool call {call.function.name}")
+        except BaseExceptionGroup as exc:
+            first = exc.exceptions[0]  # no Exception comes here: it would be a ToolError
+            if isinstance(first, KeyboardInterrupt | SystemExit):
+                raise  # these have left the loop already, and would disturb its closing
+            raise first from first.__cause__
         if failures and on_error == "raise":
             raise failures[0]
         return [ToolOutput(call.id, outputs[call.id]) for call in calls]
@@ -217,63 +211,52 @@ def check_outputs(
         raise ValueError(f"the tool outputs must answer each call exactly once ({said})")
 
 
-class _Tool:
-    """One function: its definition, the struct of its arguments, and how it is run."""
-
-    def __init__(
-        self, function: Callable[..., Any], name: str | None, description: str | None
-    ) -> None:
-        self.function = function
-        self.name = str(name or getattr(function, "__name__", type(function).__name__))
-        documented = _documentation(function)
-        fields, self.context_names = _fields(function, self.name)
-        try:
-            self.arguments = msgspec.defstruct(
-                self.name, fields, kw_only=True, forbid_unknown_fields=True
-            )
-            schema = _schema(self.arguments)
-        except (TypeError, ValueError) as exc:
-            raise TypeError(f"the signature of tool {self.name!r} has no schema: {exc}") from exc
-        for parameter, text in documented.parameters.items():
-            described = schema.get("properties", {}).get(parameter)
-            if described is not None and "$ref" not in described:
-                described.setdefault("description", text)
-        self.decoder = msgspec.json.Decoder(self.arguments)
-        self.is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-            type(function).__call__
-        )
-        self.definition = FunctionTool(
-            function=FunctionDefinition(
-                name=self.name,
-                description=description or documented.text or None,
-                parameters=schema,
-                strict=True if _is_strict(schema) else None,
-            )
-        )
-
-    def decode(self, arguments: str, context: RunContext) -> dict[str, Any]:
-        """The keyword arguments of a call; raises ToolError where they do not validate."""
-        try:
-            decoded = self.decoder.decode(arguments.encode("utf-8", "replace") or b"{}")
-        except DECODE_FAILURES as exc:
-            raise _failure("invalid_arguments", str(exc)) from exc
-        keywords = msgspec.structs.asdict(decoded)
-        return keywords | dict.fromkeys(self.context_names, context)
-
-    async def run(self, keywords: dict[str, Any], limiter: anyio.CapacityLimiter | None) -> str:
-        """Call the function and encode its result; raises ToolError where it fails."""
-        call = functools.partial(self.function, **keywords)
-        try:
-            result = await (call() if self.is_async else _in_thread(call, limiter))
-            return result if isinstance(result, str) else to_json(result).decode()
-        except Exception as exc:
-            raise _failure("tool_failed", f"{type(exc).__name__}: {exc}") from exc
+async def _output(
+    tool: ToolFunction, keywords: dict[str, Any], limiter: anyio.CapacityLimiter | None
+) -> str:
+    """Call a function and encode its result."""
+    call = functools.partial(tool.function, **keywords)
+    result = call() if tool.is_async else await _in_thread(call, limiter)
+    if inspect.isawaitable(result):  # a sync function may give a coroutine: a decorator's does
+        result = await result
+    # A subclass of str is text, too, which the JSON of a submission would not take.
+    output = str.__str__(result) if isinstance(result, str) else to_json(result).decode()
+    output.encode()  # lone surrogates cannot be sent: better to fail here than there
+    return output
 
 
 def _failure(code: str, message: str) -> ToolError:
+    message = message.encode("utf-8", "replace").decode()
     error = ToolError(message)
     error.report = msgspec.json.encode({"error": {"code": code, "message": message}}).decode()
     return error
+
+
+@contextlib.contextmanager
+def _failing_as(code: str) -> Generator[None]:
+    """Turn every exception of a block into the ToolError that tells the model of it."""
+    try:
+        yield
+    except Exception as exc:
+        try:
+            reason = f"{type(exc).__name__}: {exc}"
+        except Exception:  # noqa: BLE001 -- a foreign __str__ may do anything
+            reason = type(exc).__name__
+        raise _failure(code, reason) from exc
+
+
+@contextlib.contextmanager
+def _cancellation_is_a_failure() -> Generator[None]:
+    """Turn a cancellation that comes out of a tool into a ToolError.
+
+    A task group takes a cancelled child for one that it has cancelled itself, and says nothing.
+    """
+    try:
+        yield
+    except asyncio.CancelledError as exc:
+        if anyio.current_effective_deadline() == -math.inf:  # a scope around us is cancelled
+            raise
+        raise _failure("tool_failed", "the tool was cancelled from within") from exc
 
 
 _UNBOUNDED: Final = anyio.CapacityLimiter(math.inf)
@@ -304,113 +287,3 @@ async def _in_thread(function: Callable[[], Any], limiter: anyio.CapacityLimiter
     finally:
         if gate.acquire(blocking=False):
             release()
-
-
-class _Documentation(msgspec.Struct):
-    text: str = ""
-    parameters: dict[str, str] = {}
-
-
-def _documentation(function: Callable[..., Any]) -> _Documentation:
-    """What a docstring says of a function, and of its parameters if a parser is installed."""
-    docstring = inspect.getdoc(function) or ""
-    try:
-        import docstring_parser  # noqa: PLC0415 -- an extra, imported only where it is used
-    except ImportError:
-        return _Documentation(docstring.partition("\n\n")[0])
-    parsed = docstring_parser.parse(docstring)
-    paragraphs = [part for part in (parsed.short_description, parsed.long_description) if part]
-    parameters = {item.arg_name: item.description for item in parsed.params if item.description}
-    return _Documentation("\n\n".join(paragraphs), parameters)
-
-
-def _fields(
-    function: Callable[..., Any], name: str
-) -> tuple[list[tuple[str, Any] | tuple[str, Any, Any]], list[str]]:
-    """The fields of a function's arguments, and the parameters that take the run's context."""
-    try:
-        hints = typing.get_type_hints(_annotated(function), include_extras=True)
-        parameters = inspect.signature(function).parameters.values()
-    except (NameError, TypeError, ValueError) as exc:
-        raise TypeError(f"the signature of tool {name!r} cannot be read: {exc}") from exc
-    fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
-    context_names: list[str] = []
-    for parameter in parameters:
-        hint = hints.get(parameter.name)
-        if hint is RunContext:
-            context_names.append(parameter.name)
-            continue
-        if parameter.kind not in _BY_NAME:
-            fault = "cannot be passed by name"
-        elif hint is None:
-            fault = "has no annotation"
-        else:
-            default = parameter.default
-            unset = default is parameter.empty
-            fields.append((parameter.name, hint, *(() if unset else (_default(default),))))
-            continue
-        raise TypeError(f"the parameter {parameter.name!r} of tool {name!r} {fault}")
-    return fields, context_names
-
-
-_BY_NAME: Final = {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
-
-
-def _annotated(function: Callable[..., Any]) -> Any:
-    """The object that carries the annotations of a callable."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    return function if inspect.isroutine(function) else type(function).__call__
-
-
-def _default(value: Any) -> Any:
-    """A default as msgspec takes it: containers come from a factory."""
-    if isinstance(value, list | dict | set | bytearray):
-        return msgspec.field(default_factory=functools.partial(type(value), value))
-    return value
-
-
-def _schema(arguments: type[msgspec.Struct]) -> dict[str, Any]:
-    """The JSON schema of a struct, with what it refers to under `$defs`."""
-    _, components = msgspec.json.schema_components((arguments,), ref_template="#/$defs/{name}")
-    schema: dict[str, Any] = components.pop(arguments.__name__)
-    del schema["title"]
-    for component in components.values():
-        if "properties" in component:
-            component["additionalProperties"] = False
-    return {**schema, "$defs": components} if components else schema
-
-
-_STRICT_KEYWORDS: Final = {
-    "$defs",
-    "$ref",
-    "additionalProperties",
-    "anyOf",
-    "const",
-    "description",
-    "enum",
-    "items",
-    "properties",
-    "required",
-    "title",
-    "type",
-}
-
-
-def _is_strict(schema: Any) -> bool:
-    """Whether a schema keeps to the subset that strict function calling takes.
-
-    Every property is required, no object takes others, and only plain keywords are used.
-    """
-    if isinstance(schema, list):
-        return all(map(_is_strict, schema))
-    if not isinstance(schema, dict):
-        return True
-    if not schema.keys() <= _STRICT_KEYWORDS:
-        return False
-    if schema.get("type") == "object":
-        names = schema.get("properties", {})
-        if set(schema.get("required", ())) != set(names) or schema.get("additionalProperties", 1):
-            return False
-    nested = [*schema.get("properties", {}).values(), *schema.get("$defs", {}).values()]
-    return all(map(_is_strict, [*nested, schema.get("items"), schema.get("anyOf")]))
