@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     import msgspec
 
     from asyncruns.events import Event
+    from asyncruns.models import ToolCall
 
 __all__ = ["Accumulator"]
 
@@ -115,6 +116,18 @@ class Accumulator:
         self.fold_deferred()
         builder = self._messages.get(message_id)
         return None if builder is None else builder.snapshot()
+
+    def find_call(self, call_id: str) -> tuple[Part | ToolCall, bool] | None:
+        """A tool call, unbuilt where deltas made it, and whether its step has ended.
+
+        None if nothing of the call has come. The other calls of the step are not built either.
+        """
+        self.fold_deferred()
+        for builder in reversed(self._steps.values()):
+            call = builder.find(call_id)
+            if call is not None:
+                return call, builder.base.status in ENDED_STEP
+        return None
 
     def apply(self, event: Event) -> None:
         """Fold one event; the same cost for every delta, however much has been folded before.
@@ -346,6 +359,11 @@ class _StepBuilder(_Builder[RunStep]):
             parts.apply(details.tool_calls or ())
         elif details is not None:
             self._apply_other(details)
+
+    def find(self, call_id: str) -> Any:
+        """The call of an id, as a part or as it came whole; None where the step has no such."""
+        calls: Any = self.parts.by_index.values() if self.parts else self._listed()
+        return next((call for call in calls if call.id == call_id), None)
 
     def _apply_other(self, delta: RunStepDeltaMessageDelta | UnknownStepDetailsDelta) -> None:
         """Fold details that are no list of calls."""

@@ -50,6 +50,7 @@ from asyncruns.models import (
     TextDeltaBlock,
     to_dict,
 )
+from asyncruns.partial import LiveArguments
 from asyncruns.rounds import Rounds, check_time
 from asyncruns.sse import BlockSplitter
 from asyncruns.toolset import ToolErrorPolicy, ToolOutput, Toolset, calls_of, check_outputs
@@ -230,6 +231,7 @@ class RunStream:
         self._cancel_on_exit = cancel_on_exit
 
         self._accumulator = Accumulator()
+        self._live: LiveArguments | None = None
         self._dispatch: Dispatch | None = None
         if event_handler is not None:
             self._dispatch = Dispatch(event_handler, self._accumulator)
@@ -345,6 +347,19 @@ class RunStream:
         after `submit`.
         """
         await self._answer({"tool_approvals": list(tool_approvals)})
+
+    def tool_arguments(self, call_id: str) -> Any:
+        """Give the arguments of a tool call as far as they have come, parsed though unfinished.
+
+        `{}` before the first character; a string or a number at the end may be cut off. Reading
+        at every delta is never quadratic: arguments over 4 KiB are parsed anew only every so many
+        reads, until nothing more of them is to come. Raises KeyError for a call that has not come
+        and ValueError for arguments that are no JSON. Needs jiter, the extra `partial`.
+        """
+        if self._live is None:
+            self._live = LiveArguments(self._accumulator)
+        exact = self._body is None or self._is_settled()
+        return self._live.read(call_id, exact=exact)
 
     async def __aenter__(self) -> Self:
         if self._closed:
