@@ -122,7 +122,7 @@ def test_a_text_that_became_another_is_marked_replaced() -> None:
 
 
 def test_a_run_whose_status_is_unknown_is_alive() -> None:
-    (event,) = events_for(Run(id="run_1", status="pondering"))
+    *_, event = events_for(Run(id="run_1", status="pondering"))
     assert isinstance(event, ThreadRunInProgress)
     assert event.data.status == "pondering"
 
