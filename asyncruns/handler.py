@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, get_args
+from abc import ABC, abstractmethod
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, TypeVar, get_args
 
 from asyncruns.events import (
     ErrorEvent,
+    Event,
     MessageEvent,
     RunEvent,
     RunStepEvent,
@@ -20,30 +23,29 @@ from asyncruns.models import (
     ImageFileContentBlock,
     TextContentBlock,
     TextDeltaBlock,
-    ToolCallDeltaObject,
     ToolCallsStepDetails,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Container, Iterable, Iterator
 
     from asyncruns.accumulator import Accumulator
-    from asyncruns.events import Event
     from asyncruns.models import (
         ErrorObject,
         ImageFile,
         Message,
+        MessageContentDelta,
         MessageDelta,
-        MessageDeltaEvent,
+        RequiredAction,
         Run,
         RunStep,
         RunStepDelta,
-        RunStepDeltaEvent,
         Text,
         TextDelta,
         ToolCall,
         ToolCallDelta,
     )
+    from asyncruns.parts import Part
 
 __all__ = ["RunHandler"]
 
@@ -52,9 +54,14 @@ class RunHandler:
     """The hooks of a run: override those you need, as plain or as async methods.
 
     A hook is called after its event was folded and before the event is yielded. It gets the delta,
-    where there is one, and the snapshot. An exception in a hook reaches the caller as it is. Hooks
-    that are not overridden cost nothing, and no snapshot is built for them. A handler keeps no
-    state of a stream, so that one may serve many streams at once.
+    where there is one, and the snapshot, which is built for it: hooks that are not overridden cost
+    nothing, and where none is overridden that is due at deltas, `until_done()` leaves the deltas
+    undecoded. An exception in a hook reaches the caller as it is.
+
+    Each object and each of its parts is created once and done once, in this order and over all
+    tool rounds, and every delta between them is told as the server sent it. Only a delta that the
+    server sends after the end comes after it here, too. A handler keeps no state of a stream, so
+    that one may serve many streams at once.
     """
 
     def on_event(self, event: Event) -> Awaitable[None] | None:
@@ -64,13 +71,13 @@ class RunHandler:
         """The run has been seen for the first time."""
 
     def on_run_updated(self, run: Run) -> Awaitable[None] | None:
-        """The run's status has changed, and it has not ended."""
+        """The run's status has changed, and it has not ended: queued, in_progress, and the like."""
 
     def on_run_done(self, run: Run) -> Awaitable[None] | None:
         """The run has ended; its status says how."""
 
     def on_requires_action(self, run: Run) -> Awaitable[None] | None:
-        """The run waits for its required action."""
+        """The run waits for its required action; called for each pause, after on_run_updated."""
 
     def on_step_created(self, step: RunStep) -> Awaitable[None] | None:
         """A step has been seen for the first time."""
@@ -79,10 +86,10 @@ class RunHandler:
         """A step has changed."""
 
     def on_step_done(self, step: RunStep) -> Awaitable[None] | None:
-        """A step has ended; its status says how."""
+        """A step has ended, as its status says, or the run has and left the step as it was."""
 
     def on_tool_call_created(self, call: ToolCall) -> Awaitable[None] | None:
-        """A tool call has been seen for the first time; its first delta follows."""
+        """A tool call has been seen for the first time; its first delta, if any, follows."""
 
     def on_tool_call_delta(self, delta: ToolCallDelta, call: ToolCall) -> Awaitable[None] | None:
         """A tool call has changed; its first delta counts."""
@@ -97,7 +104,7 @@ class RunHandler:
         """A message has changed."""
 
     def on_message_done(self, message: Message) -> Awaitable[None] | None:
-        """A message has ended; its status says how."""
+        """A message has ended, as its status says, or the run has and left it as it was."""
 
     def on_text_created(self, text: Text) -> Awaitable[None] | None:
         """A part of a message that is text has been seen for the first time."""
@@ -115,13 +122,13 @@ class RunHandler:
         """The server has reported an error in the stream."""
 
     def on_end(self) -> Awaitable[None] | None:
-        """The stream is over; no hook follows."""
+        """The iteration is over; no hook follows, unless outputs are submitted after it."""
 
 
 _HOOKS: Final = [name for name in vars(RunHandler) if name.startswith("on_")]
 
 Due: TypeAlias = tuple[Any, ...]
-"""A hook that is due, by its name, and its arguments."""
+"""A hook that is due: its name, what builds its snapshot, and the deltas that it gets, too."""
 
 
 class Dispatch:
@@ -130,149 +137,320 @@ class Dispatch:
     `accumulator` must have folded an event before it is dispatched.
     """
 
-    __slots__ = ("_accumulator", "_done", "_hooks", "_parts", "_status")
+    __slots__ = ("_hooks", "_leads", "hooked", "takes_deltas")
 
     def __init__(self, handler: RunHandler, accumulator: Accumulator) -> None:
-        self._accumulator = accumulator
-        kind = type(handler)
-        self._hooks: dict[str, Any] = {
-            name: getattr(handler, name)
+        self._hooks = {
+            name: hook
             for name in _HOOKS
-            if getattr(kind, name) is not getattr(RunHandler, name)
+            if getattr(hook := getattr(handler, name), "__func__", None)
+            is not vars(RunHandler)[name]
         }
-        # What has been created: each object's id, and the indexes of its parts.
-        self._parts: dict[str, set[int]] = {}
-        self._done: set[str] = set()
-        self._status = ""
+        steps = _Steps(accumulator, tells_ends=bool(_ENDS & _STEP_HOOKS & self._hooks.keys()))
+        messages = _Messages(
+            accumulator, tells_ends=bool(_ENDS & _MESSAGE_HOOKS & self._hooks.keys())
+        )
+        run = _Run(accumulator, (messages, steps))
+        self._leads: dict[Any, Callable[[Any], Iterable[Due]]] = {
+            kind: lead
+            for kinds, names, lead in (
+                (get_args(RunEvent), _RUN_HOOKS, run.take),
+                (get_args(RunStepEvent), _STEP_HOOKS, steps.take),
+                ((ThreadRunStepDelta,), _AT_DELTAS & _STEP_HOOKS, steps.change),
+                (get_args(MessageEvent), _MESSAGE_HOOKS, messages.take),
+                ((ThreadMessageDelta,), _AT_DELTAS & _MESSAGE_HOOKS, messages.change),
+                ((ErrorEvent,), {"on_error"}, _report),
+            )
+            if names & self._hooks.keys()
+            for kind in kinds
+        }
+        hears_all = "on_event" in self._hooks
+        self.takes_deltas = hears_all or bool(_AT_DELTAS & self._hooks.keys())
+        """Whether a hook is due at deltas; if not, they need not even be decoded."""
+        self.hooked: Container[Any] = get_args(Event) if hears_all else self._leads
+        """The events at which a hook is due: the others need no dispatch."""
 
     async def __call__(self, event: Event) -> None:
         """Call the hooks that are due for an event, in their order."""
-        await self._call("on_event", event)
+        hear = self._hooks.get("on_event")
+        if hear is not None:
+            await _done(hear(event))
         lead = self._leads.get(event.__class__)
         if lead is not None:
-            for due in lead(self, event.data):
-                await self._call(*due)
+            for name, build, *deltas in lead(event.data):
+                hook = self._hooks.get(name)
+                if hook is not None:
+                    await _done(hook(*deltas, build()))
 
     async def end(self) -> None:
         """Call the hook for the end of the stream."""
-        await self._call("on_end")
-
-    async def _call(self, name: str, *arguments: Any) -> None:
-        hook = self._hooks.get(name)
+        hook = self._hooks.get("on_end")
         if hook is not None:
-            result = hook(*arguments)
-            if inspect.isawaitable(result):
-                await result
+            await _done(hook())
 
-    def _is_new(self, object_id: str) -> bool:
-        if object_id in self._parts:
-            return False
-        self._parts[object_id] = set()
-        return True
 
-    def _take_run(self, _: Run) -> Iterator[Due]:
-        run = self._accumulator.run
-        if run is None or run.id in self._done:
+async def _done(result: Awaitable[None] | None) -> None:
+    """Let an async hook finish."""
+    if inspect.isawaitable(result):
+        await result
+
+
+def _named(*beginnings: str) -> frozenset[str]:
+    return frozenset(name for name in _HOOKS if name.startswith(beginnings))
+
+
+_STEP_HOOKS: Final = _named("on_step_", "on_tool_call_")
+_MESSAGE_HOOKS: Final = _named("on_message_", "on_text_", "on_image_")
+_ENDS: Final = frozenset(name for name in _STEP_HOOKS | _MESSAGE_HOOKS if name.endswith("_done"))
+_RUN_HOOKS: Final = _named("on_run_", "on_requires_action") | _ENDS
+"""Due at an event of the run, whose end is that of whatever is still open."""
+_AT_DELTAS: Final = (_STEP_HOOKS | _MESSAGE_HOOKS) - _ENDS
+"""Due at a delta, too: it may be the first that is seen of its object."""
+
+
+def _report(error: ErrorObject) -> Iterable[Due]:
+    return [("on_error", lambda: error)]
+
+
+class _Told:
+    """Which parts of an object a handler has been told of: by index, and by id if they have one."""
+
+    __slots__ = ("_ids",)
+
+    def __init__(self) -> None:
+        self._ids: dict[int, str] = {}
+
+    def is_new(self, index: int, part_id: str | None) -> bool:
+        """Take note of the part that a delta went to."""
+        is_new = index not in self._ids
+        if is_new or part_id:
+            self._ids[index] = part_id or ""
+        return is_new
+
+    def untold(self, parts: dict[int, Any]) -> list[Any]:
+        """Take note of the parts that came whole, by their places, and give the new ones.
+
+        The whole object numbers its parts anew. They are known by their ids; of the others, as
+        many are known as have been told of without an id.
+        """
+        ids = set(self._ids.values())
+        nameless = sum(not part_id for part_id in self._ids.values())
+        new: list[Any] = []
+        for part in parts.values():
+            if not (part_id := _id(part)) or part_id not in ids:
+                nameless -= 1
+                if nameless < 0:
+                    new.append(part)
+        self._ids = {place: _id(part) for place, part in parts.items()}
+        return new
+
+
+def _id(part: Any) -> str:
+    return getattr(part, "id", None) or ""
+
+
+class _Objects(ABC):
+    """What a handler has been told of the objects of one kind.
+
+    A hook's snapshot is given as what builds it, so that only a hook that is there costs it.
+    """
+
+    __slots__ = ("_accumulator", "_done", "_tells_ends", "_told")
+
+    ended: ClassVar[frozenset[str]]
+    created: ClassVar[str]
+    delta: ClassVar[str]
+    done: ClassVar[str]
+
+    def __init__(self, accumulator: Accumulator, *, tells_ends: bool) -> None:
+        self._accumulator = accumulator
+        self._tells_ends = tells_ends
+        self._told: dict[str, _Told] = {}
+        self._done: set[str] = set()
+
+    def take(self, whole: Any) -> Iterator[Due]:
+        """The hooks due for a whole object."""
+        if whole.id in self._done:
             return
-        if self._is_new(run.id):
-            yield "on_run_created", run
-        changed, self._status = run.status != self._status, run.status
-        if run.status in ENDED_RUN:
-            self._done.add(run.id)
-            # What the run's end means for objects whose own end never came.
-            for step in self._accumulator.steps:
-                yield from self._end_step(step)
-            for message in self._accumulator.messages:
-                yield from self._end_message(message)
-            yield "on_run_done", run
-        elif changed:
-            waits = run.status == "requires_action"
-            yield ("on_requires_action" if waits else "on_run_updated"), run
+        yield from self._open(whole.id)
+        if parts := self._parts(whole):
+            yield from self._create(self._told[whole.id].untold(parts))
+        if whole.status in self.ended:
+            yield from self._end(whole.id)
 
-    def _take_step(self, change: RunStep) -> Iterator[Due]:
-        step = self._accumulator.step(change.id) or change
-        if self._is_new(step.id):
-            yield "on_step_created", step
-        if step.status in ENDED_STEP:
-            yield from self._end_step(step)
+    def change(self, event: Any) -> Iterator[Due]:
+        """The hooks due for a delta."""
+        yield from self._open(event.id)
+        yield self.delta, partial(self._snapshot, event.id), event.delta
+        told, is_late = self._told[event.id], event.id in self._done
+        for piece, index, part in self._accumulator.changed_parts(event):
+            yield from self._change(piece, part, told, index, is_late=is_late)
 
-    def _end_step(self, step: RunStep) -> Iterator[Due]:
-        if step.id in self._done:
+    def close(self) -> Iterator[Due]:
+        """The hooks due at the run's end, for objects whose own end never came."""
+        if self._tells_ends:
+            for whole in self._snapshots():
+                if whole.id not in self._done:
+                    yield from self._open(whole.id)
+                    yield from self._end(whole.id)
+
+    def _open(self, object_id: str) -> Iterator[Due]:
+        if object_id not in self._told:
+            self._told[object_id] = _Told()
+            yield self.created, partial(self._snapshot, object_id)
+
+    def _end(self, object_id: str) -> Iterator[Due]:
+        self._done.add(object_id)
+        if self._tells_ends:
+            snapshot = self._snapshot(object_id)
+            yield from self._finish(snapshot)
+            yield self.done, partial(_same, snapshot)
+
+    @abstractmethod
+    def _snapshot(self, object_id: str) -> Any:
+        """The object as it is now."""
+
+    @abstractmethod
+    def _snapshots(self) -> Iterable[Any]:
+        """All objects as they are now."""
+
+    @abstractmethod
+    def _parts(self, whole: Any) -> dict[int, Any]:
+        """The parts of a whole object that have hooks of their own, by their places."""
+
+    @abstractmethod
+    def _create(self, parts: Iterable[Any]) -> Iterator[Due]:
+        """The hooks due for parts that came whole."""
+
+    @abstractmethod
+    def _change(
+        self, piece: Any, part: Part, told: _Told, index: int, *, is_late: bool
+    ) -> Iterator[Due]:
+        """The hooks due for a delta's piece; after the object's end, it is late."""
+
+    @abstractmethod
+    def _finish(self, snapshot: Any) -> Iterator[Due]:
+        """The hooks due for the parts of an object that has ended."""
+
+
+class _Steps(_Objects):
+    __slots__ = ()
+
+    ended = ENDED_STEP
+    created, delta, done = "on_step_created", "on_step_delta", "on_step_done"
+
+    def _snapshot(self, object_id: str) -> Any:
+        return self._accumulator.step(object_id)
+
+    def _snapshots(self) -> Iterable[Any]:
+        return self._accumulator.steps
+
+    def _parts(self, whole: RunStep) -> dict[int, Any]:
+        details = whole.step_details
+        return dict(
+            enumerate(details.tool_calls if isinstance(details, ToolCallsStepDetails) else ())
+        )
+
+    def _create(self, parts: Iterable[ToolCall]) -> Iterator[Due]:
+        for call in parts:
+            yield "on_tool_call_created", partial(_same, call)
+
+    def _change(
+        self, piece: ToolCallDelta, part: Part, told: _Told, index: int, *, is_late: bool
+    ) -> Iterator[Due]:
+        is_new = told.is_new(index, piece.id)
+        if is_new:
+            yield "on_tool_call_created", part.build
+        yield "on_tool_call_delta", part.build, piece
+        if is_new and is_late:
+            yield "on_tool_call_done", part.build
+
+    def _finish(self, snapshot: RunStep) -> Iterator[Due]:
+        for call in self._parts(snapshot).values():
+            yield "on_tool_call_done", partial(_same, call)
+
+
+class _Messages(_Objects):
+    __slots__ = ()
+
+    ended = ENDED_MESSAGE
+    created, delta, done = "on_message_created", "on_message_delta", "on_message_done"
+
+    def _snapshot(self, object_id: str) -> Any:
+        return self._accumulator.message(object_id)
+
+    def _snapshots(self) -> Iterable[Any]:
+        return self._accumulator.messages
+
+    def _parts(self, whole: Message) -> dict[int, Any]:
+        blocks = enumerate(whole.content)
+        return {place: block for place, block in blocks if isinstance(block, TextContentBlock)}
+
+    def _create(self, parts: Iterable[TextContentBlock]) -> Iterator[Due]:
+        for block in parts:
+            yield "on_text_created", partial(_same, block.text)
+
+    def _change(
+        self, piece: MessageContentDelta, part: Part, told: _Told, index: int, *, is_late: bool
+    ) -> Iterator[Due]:
+        if not isinstance(piece, TextDeltaBlock):
             return
-        self._done.add(step.id)
-        known = len(self._parts.get(step.id, ()))
-        details = step.step_details
-        calls = details.tool_calls if isinstance(details, ToolCallsStepDetails) else ()
-        for position, call in enumerate(calls):
-            if position >= known:
-                yield "on_tool_call_created", call
-            yield "on_tool_call_done", call
-        yield "on_step_done", step
+        is_new = told.is_new(index, None)
+        if is_new:
+            yield "on_text_created", partial(_text_of, part)
+        if piece.text is not None:
+            yield "on_text_delta", partial(_text_of, part), piece.text
+        if is_new and is_late:
+            yield "on_text_done", partial(_text_of, part)
 
-    def _change_step(self, change: RunStepDeltaEvent) -> Iterator[Due]:
-        is_new = self._is_new(change.id)
-        if is_new and "on_step_created" in self._hooks:
-            yield "on_step_created", self._accumulator.step(change.id)
-        if "on_step_delta" in self._hooks:
-            yield "on_step_delta", change.delta, self._accumulator.step(change.id)
-        if isinstance(change.delta.step_details, ToolCallDeltaObject):
-            for delta, index, part in self._accumulator.changed_parts(change):
-                if self._is_new_part(change.id, index) and "on_tool_call_created" in self._hooks:
-                    yield "on_tool_call_created", part.build()
-                if "on_tool_call_delta" in self._hooks:
-                    yield "on_tool_call_delta", delta, part.build()
-
-    def _is_new_part(self, object_id: str, index: int) -> bool:
-        indexes = self._parts[object_id]
-        # After the end, parts are told by their place: all of them have been created.
-        if index in indexes or object_id in self._done:
-            return False
-        indexes.add(index)
-        return True
-
-    def _take_message(self, change: Message) -> Iterator[Due]:
-        message = self._accumulator.message(change.id) or change
-        if self._is_new(message.id):
-            yield "on_message_created", message
-        if message.status in ENDED_MESSAGE:
-            yield from self._end_message(message)
-
-    def _end_message(self, message: Message) -> Iterator[Due]:
-        if message.id in self._done:
-            return
-        self._done.add(message.id)
-        known = len(self._parts.get(message.id, ()))
-        for position, block in enumerate(message.content):
+    def _finish(self, snapshot: Message) -> Iterator[Due]:
+        for block in snapshot.content:
             if isinstance(block, TextContentBlock):
-                if position >= known:
-                    yield "on_text_created", block.text
-                yield "on_text_done", block.text
+                yield "on_text_done", partial(_same, block.text)
             elif isinstance(block, ImageFileContentBlock):
-                yield "on_image_file_done", block.image_file
-        yield "on_message_done", message
+                yield "on_image_file_done", partial(_same, block.image_file)
 
-    def _change_message(self, change: MessageDeltaEvent) -> Iterator[Due]:
-        is_new = self._is_new(change.id)
-        if is_new and "on_message_created" in self._hooks:
-            yield "on_message_created", self._accumulator.message(change.id)
-        if "on_message_delta" in self._hooks:
-            yield "on_message_delta", change.delta, self._accumulator.message(change.id)
-        for delta, index, part in self._accumulator.changed_parts(change):
-            is_new_part = self._is_new_part(change.id, index)
-            if isinstance(delta, TextDeltaBlock):
-                if is_new_part and "on_text_created" in self._hooks:
-                    yield "on_text_created", part.build().text
-                if delta.text is not None and "on_text_delta" in self._hooks:
-                    yield "on_text_delta", delta.text, part.build().text
 
-    def _report_error(self, error: ErrorObject) -> Iterator[Due]:
-        yield "on_error", error
+class _Run:
+    """What a handler has been told of the run, whose end is that of its steps and messages."""
 
-    _leads: ClassVar[dict[Any, Callable[[Dispatch, Any], Iterator[Due]]]] = {
-        **dict.fromkeys(get_args(RunEvent), _take_run),
-        **dict.fromkeys(get_args(RunStepEvent), _take_step),
-        **dict.fromkeys(get_args(MessageEvent), _take_message),
-        ThreadRunStepDelta: _change_step,
-        ThreadMessageDelta: _change_message,
-        ErrorEvent: _report_error,
-    }
+    __slots__ = ("_accumulator", "_action", "_objects", "_status")
+
+    def __init__(self, accumulator: Accumulator, objects: Iterable[_Objects]) -> None:
+        self._accumulator = accumulator
+        self._objects = objects
+        self._status: str | None = None
+        self._action: RequiredAction | None = None
+
+    def take(self, _: Run) -> Iterator[Due]:
+        run, before = self._accumulator.run, self._status
+        if run is None or before in ENDED_RUN:
+            return
+        self._status = run.status
+        build = partial(_same, run)
+        if before is None:
+            yield "on_run_created", build
+        if run.status in ENDED_RUN:
+            for objects in self._objects:
+                yield from objects.close()
+            yield "on_run_done", build
+            return
+        if before is not None and run.status != before:
+            yield "on_run_updated", build
+        # Two pauses may follow each other without any sign of life between them.
+        action = run.required_action if run.status == "requires_action" else None
+        if run.status == "requires_action" and (run.status != before or action != self._action):
+            yield "on_requires_action", build
+        self._action = action
+
+
+SnapshotT = TypeVar("SnapshotT")
+
+
+def _same(snapshot: SnapshotT) -> SnapshotT:
+    return snapshot
+
+
+def _text_of(part: Part) -> Text:
+    text: Text = part.build().text
+    return text
