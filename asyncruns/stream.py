@@ -305,7 +305,7 @@ class RunStream:
 
         Costs a fraction of iterating: a delta is decoded only where no finished object replaces it.
         """
-        self._defers = self._dispatch is None
+        self._defers = self._dispatch is None or not self._dispatch.takes_deltas
         try:
             async for _ in self:
                 pass
@@ -421,7 +421,7 @@ class RunStream:
                 body = self._body
                 while (blocks := await self._read()) is not None:
                     for event in (self._deferred if self._defers else self._folded)(blocks):
-                        if dispatch is not None:
+                        if dispatch is not None and event.__class__ in dispatch.hooked:
                             await dispatch(event)
                         yield event
                         if self._body is not body:  # submit() has opened the next one
@@ -438,7 +438,7 @@ class RunStream:
                 if not self._is_settled():
                     async with aclosing(self._follow()) as missed:
                         async for event in missed:
-                            if dispatch is not None:
+                            if dispatch is not None and event.__class__ in dispatch.hooked:
                                 await dispatch(event)
                             yield event
                 if self._body is None and not await self._next_round():
