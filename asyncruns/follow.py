@@ -59,13 +59,15 @@ async def look(
 
     Gives the events that lead from the accumulator's snapshots to what the server has, the run,
     and the seconds that the server asks to wait before the next look. The run is asked for first:
-    if it has ended, so have its steps and messages; its own event comes last.
+    if it has ended, so have its steps and messages; its own event comes last, and its creation
+    first.
     """
     run, pause = await service.retrieve(thread_id, run_id)
     steps = await service.list_steps(thread_id, run_id)
     messages = await service.list_messages(thread_id, run_id)
     events = _changes(accumulator, steps, {message.id: message for message in messages})
-    return [*events, *events_for(run, accumulator.run)], run, pause
+    changes = events_for(run, accumulator.run)
+    return [*changes[:-1], *events, *changes[-1:]], run, pause
 
 
 def _changes(

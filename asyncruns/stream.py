@@ -575,11 +575,11 @@ class RunStream:
                 raise self._interruption() from self._failure
             looked = await self._look()
             events, pause = looked or ([], None)
-            if events or (looked and self._target):
-                patience = now() + self._patience
             for event in events:
                 self._accumulator.apply(event)
                 yield event
+            if events or (looked and self._target):
+                patience = now() + self._patience
             if self._body is not None:
                 return  # submit() has opened a stream that goes on from here
             if self._is_settled():

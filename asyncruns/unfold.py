@@ -20,6 +20,7 @@ from asyncruns.events import (
     ThreadMessageCreated,
     ThreadMessageDelta,
     ThreadMessageInProgress,
+    ThreadRunCreated,
     ThreadRunInProgress,
     ThreadRunStepCreated,
     ThreadRunStepDelta,
@@ -101,9 +102,12 @@ def events_for(after: ObjectT, before: ObjectT | None = None) -> list[Event]:
     return lead(after, before)
 
 
-def _lead_run(after: Run, _: Run | None) -> list[Event]:
+def _lead_run(after: Run, before: Run | None) -> list[Event]:
     kind = EVENTS.get(f"thread.run.{after.status}", ThreadRunInProgress)
-    return [_made(kind, after)]
+    change = _made(kind, after)
+    if before is not None:
+        return [change]
+    return [_made(ThreadRunCreated, _reopened(after, "queued")), change]
 
 
 def _lead_step(after: RunStep, before: RunStep | None) -> list[Event]:
@@ -150,16 +154,13 @@ def _made(kind: Callable[..., Event], data: Any, *, replaced: bool = False) -> E
     return kind(data, to_json(data), recovered=True, replaced=replaced)
 
 
-SnapshotT = TypeVar("SnapshotT", RunStep, Message)
-
-
-def _reopened(after: SnapshotT) -> SnapshotT:
+def _reopened(after: ObjectT, status: str = "in_progress") -> ObjectT:
     """The object as it may have been when it was created."""
-    unset = dict.fromkeys(_SET_BY_ENDS.intersection(after.__struct_fields__))
-    return replace(after, status="in_progress", **unset)
+    unset = dict.fromkeys(_SET_LATER.intersection(after.__struct_fields__))
+    return replace(after, status=status, **unset)
 
 
-_SET_BY_ENDS = {
+_SET_LATER = {
     "cancelled_at",
     "completed_at",
     "expired_at",
@@ -167,6 +168,8 @@ _SET_BY_ENDS = {
     "incomplete_at",
     "incomplete_details",
     "last_error",
+    "required_action",
+    "started_at",
     "usage",
 }
 

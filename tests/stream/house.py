@@ -109,8 +109,10 @@ def assert_same(ours: object, theirs: Any, path: str = "") -> None:
 
 
 BEYOND = {
+    "attributes",
     "completion_tokens_details",
     "expires_at",
+    "hybrid_search",
     "prompt_token_details",
     "reasoning_effort",
     "tool_resources",
@@ -207,21 +209,24 @@ class House:
         page = await self.get(f"/threads/{thread_id}/runs", limit="100")
         return list(page["data"])
 
-    async def truth(self, thread_id: str, run_id: str | None = None) -> Truth:
-        """What the server has of a run: of the thread's newest, unless one is given."""
+    async def truth(self, thread_id: str, run_id: str | None = None, **query: str) -> Truth:
+        """What the server has of a run: of the thread's newest, unless one is given.
+
+        `query` goes with the steps.
+        """
         if run_id is None:
             run_id = str((await self.runs(thread_id))[0]["id"])
         path = f"/threads/{thread_id}/runs/{run_id}"
-        steps = await self.get(f"{path}/steps", order="asc", limit="100")
+        steps = await self.get(f"{path}/steps", order="asc", limit="100", **query)
         messages = await self.get(
             f"/threads/{thread_id}/messages", run_id=run_id, order="asc", limit="100"
         )
         return Truth(await self.get(path), steps["data"], messages["data"])
 
-    async def truth_of(self, stream: RunStream) -> Truth:
+    async def truth_of(self, stream: RunStream, **query: str) -> Truth:
         """What the server has of a stream's run."""
         assert stream.run is not None
-        return await self.truth(stream.run.thread_id, stream.run.id)
+        return await self.truth(stream.run.thread_id, stream.run.id, **query)
 
     async def status(self, thread_id: str) -> str:
         """The status of the thread's newest run."""

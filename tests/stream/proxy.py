@@ -292,8 +292,8 @@ class Proxy:
 
     async def _carry_out(self, exchange: Exchange, client: Client) -> None:
         self.lines.append(exchange.line)
-        fault = next((plan.fault for plan in self.plans if plan.takes(exchange.line)), relay)
-        acting = asyncio.ensure_future(fault(exchange))
+        faults = [plan.fault for plan in self.plans if plan.takes(exchange.line)]
+        acting = asyncio.ensure_future((faults or [relay])[0](exchange))
         leaving = asyncio.ensure_future(client.reader.read(1))
         try:
             await asyncio.wait({acting, leaving}, return_when=asyncio.FIRST_COMPLETED)

@@ -133,7 +133,7 @@ async def test_an_answer_that_failed_may_be_given_again(*, forward: bool) -> Non
             with pytest.raises(AmbiguousRequestError):
                 await stream.submit(outputs_of(stream))
             await seen.follow()  # a look at the run tells
-            if stream.outcome == "requires_action":
+            if not forward:
                 await stream.submit(outputs_of(stream))
                 await seen.follow()
         assert stream.outcome == "completed"
@@ -170,7 +170,7 @@ async def test_approvals_are_sent_as_they_are() -> None:
         client.runs.stream(thread_id="thread_1", assistant_id="asst_1") as stream,
     ):
         await stream.until_done()
-        assert stream.outcome == "requires_action"
+        assert str(stream.outcome) == "requires_action"
         assert stream.run is not None
         assert isinstance(stream.run.required_action, UnknownRequiredAction)
         with pytest.raises(ValueError, match="unknown: call_1"):

@@ -179,10 +179,10 @@ async def test_an_older_run_is_not_taken_for_the_one_that_was_lost() -> None:
 
 async def test_a_looks_passing_failures_are_survived() -> None:
     async with opened(say_hello) as house:
+        house.client = house.client.with_options(max_retries=0)
         house.proxy.plan(CREATE, Cut(events=7))
-        house.proxy.plan(RETRIEVE, answer("502 Bad Gateway"), times=1)
-        house.proxy.plan(RETRIEVE, swallow(forward=False), skip=1)
-        house.proxy.plan(r"/steps", answer("429 Too Many"), times=1)
+        house.proxy.plan(RETRIEVE, answer("502 Bad Gateway"))
+        house.proxy.plan(r"/steps", swallow())
         async with house.stream() as stream:
             seen = await Follower(stream).follow()
         (await house.truth_of(stream)).assert_is(seen.accumulator)
