@@ -75,6 +75,7 @@ async def say_twice(_: Context) -> AsyncGenerator[Action, Any]:
 
 
 async def call_in_parallel(_: Context) -> AsyncGenerator[Action, Any]:
+    outputs: list[str] = []
     for hour in range(3):
         cities = [Call("weather", {"city": f"{city} {hour}"}) for city in ("Oslo", "Rome", "Lund")]
         outputs = yield Parallel(*cities, interleave=True)

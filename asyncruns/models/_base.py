@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from enum import Enum
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -97,8 +99,8 @@ class Unknown(Model, kw_only=True, tag_field="type", tag=UNKNOWN_TAG):
 def to_json(obj: object) -> bytes:
     """Give an object as JSON: what the server sent where `raw` is there, else the known fields.
 
-    Takes every model, and lists and dicts of models. Raises TypeError for other things that
-    JSON cannot hold.
+    Takes every model, and any mapping or iterable of them. Raises TypeError for other things
+    that JSON cannot hold.
     """
     return msgspec.json.encode(_as_sent(obj))
 
@@ -109,9 +111,13 @@ def _as_sent(value: Any) -> Any:
         return msgspec.Raw(value.raw)
     if isinstance(value, msgspec.Struct):
         return _fields_as_sent(value)
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {name: _as_sent(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, str | bytes | bytearray | memoryview):
+        # A str of a class of its own is text, too, but for an Enum, which stands for its value.
+        plain = isinstance(value, str) and not isinstance(value, Enum)
+        return str.__str__(value) if plain else value
+    if isinstance(value, Iterable):
         return [_as_sent(item) for item in value]
     return value
 

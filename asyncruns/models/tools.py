@@ -38,7 +38,7 @@ class FileSearchRankingOptions(RequestModel, kw_only=True):
     """How the results of a file search are ranked and cut."""
 
     score_threshold: float | None = None
-    """The lowest score that a result may have, 0 to 1; None means 0."""
+    """The lowest score that a result may have, 0 to 1; servers want it in a request."""
     ranker: Literal["auto", "default_2024_08_21"] | str | None = None
     """The ranker; None means `auto`."""
 

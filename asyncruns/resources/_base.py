@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from msgspec import UNSET
@@ -14,6 +13,8 @@ from asyncruns.resources.parameters import LOCAL
 from asyncruns.transport import Request
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from asyncruns.transport import Transport
 
 __all__ = ["Resource", "request_of"]
@@ -68,7 +69,7 @@ def request_of(
     extra_body = given.pop("extra_body", None) or {}
     timeout = given.pop("timeout", UNSET)
     query = {name: value for name, value in given.items() if name in _IN_QUERY or not has_body}
-    body = {name: _listed(value) for name, value in given.items() if name not in query}
+    body = {name: value for name, value in given.items() if name not in query}
     body.update(extra_body)
     return Request(
         method=method,
@@ -79,8 +80,3 @@ def request_of(
         timeout=timeout,
         repeatable=repeatable,
     )
-
-
-def _listed(value: object) -> object:
-    """Iterators are taken wherever lists are."""
-    return [*value] if isinstance(value, Iterator) else value

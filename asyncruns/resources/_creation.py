@@ -30,6 +30,9 @@ DEDUPE_KEY: Final = "asyncruns_dedupe_key"
 MAX_PAIRS: Final = 16
 """How many metadata pairs an object can have."""
 
+MAX_VALUE: Final = 512
+"""How many characters the value of a metadata pair can have."""
+
 SEARCH_DEADLINE: Final = 5.0
 """Seconds that a run whose create went unanswered is looked for before it is created again."""
 
@@ -216,6 +219,8 @@ def with_dedupe_key(params: Mapping[str, Any], key: str | None) -> dict[str, Any
     """The parameters of a create with the key in the metadata; ValueError if it has no room."""
     if key is None:
         return dict(params)
+    if not 0 < len(key) <= MAX_VALUE:
+        raise ValueError(f"dedupe_key must have 1 to {MAX_VALUE} characters, and has {len(key)}")
     if "metadata" in (params.get("extra_body") or {}):
         raise ValueError("with a dedupe_key, metadata must not be passed in extra_body")
     metadata = {**(params.get("metadata") or {}), DEDUPE_KEY: key}

@@ -13,7 +13,8 @@ from asyncruns.models import (
     AssistantTool,
     AssistantToolChoiceOption,
     Attachment,
-    MessageContent,
+    ImageFileContentBlock,
+    ImageURLContentBlock,
     ResponseFormat,
     RunStepInclude,
     ToolResources,
@@ -133,7 +134,7 @@ class MessageListParams(ListParams, total=False):
 class MessageParams(RequestOptions, total=False):
     """Create a message."""
 
-    content: Required[str | Iterable[MessageContent | Object]]
+    content: Required[str | Iterable[ImageFileContentBlock | ImageURLContentBlock | Object]]
     """Its text, or its parts."""
     role: Required[Literal["user", "assistant"]]
     """Who speaks."""
