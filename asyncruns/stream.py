@@ -51,9 +51,10 @@ from asyncruns.models import (
     to_dict,
 )
 from asyncruns.partial import LiveArguments
-from asyncruns.rounds import Rounds, check_time
+from asyncruns.rounds import Rounds
 from asyncruns.sse import BlockSplitter
 from asyncruns.toolset import ToolErrorPolicy, ToolOutput, Toolset, calls_of, check_outputs
+from asyncruns.tracing import Invocation, RunTrace
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -209,7 +210,9 @@ class RunStream:
         deadline: float | None = None,
         cancel_on_exit: bool = False,
         thread_limiter: anyio.CapacityLimiter | None = None,
+        invocation: Invocation | None = None,
     ) -> None:
+        self._trace = RunTrace(invocation)
         self._service: RunService | None = None
         self._body: AsyncIterable[bytes] | None = None
         if isinstance(source, AsyncIterable):
@@ -367,8 +370,9 @@ class RunStream:
         self._start_clock()
         if self._service is not None and not self._opened:
             self._opened = True
-            async with self._in_time():
-                opened = await self._service.open()
+            with self._trace.opening(self):
+                async with self._in_time():
+                    opened = await self._service.open()
             if isinstance(opened, Run):
                 self._target = opened
             else:
@@ -381,6 +385,8 @@ class RunStream:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if exc is not None:
+            self._trace.fail(exc)
         await self.aclose()
 
     async def aclose(self) -> None:
@@ -397,6 +403,7 @@ class RunStream:
             if self._events is not None and not _is_running(self._events):
                 await self._events.aclose()
         finally:
+            self._trace.end(self)
             if cancelling is not None:
                 await _finish(cancelling)
 
@@ -411,7 +418,7 @@ class RunStream:
     async def _iterate(  # noqa: C901, PLR0912 -- one layer: a second generator costs every event
         self,
     ) -> AsyncGenerator[Event, None]:
-        dispatch = self._dispatch
+        dispatch, trace = self._dispatch, self._trace
         turn = 0
         try:
             if self._is_at_rest():
@@ -420,6 +427,8 @@ class RunStream:
             while True:
                 body = self._body
                 while (blocks := await self._read()) is not None:
+                    if trace.awaits_text:
+                        trace.look_for_text(blocks)
                     for event in (self._deferred if self._defers else self._folded)(blocks):
                         if dispatch is not None and event.__class__ in dispatch.hooked:
                             await dispatch(event)
@@ -445,8 +454,12 @@ class RunStream:
                     break
             if dispatch is not None:
                 await dispatch.end()
+        except BaseException as exc:
+            trace.fail(exc)
+            raise
         finally:
             self._events = None
+            trace.rest(self)
             await self._close_body()
 
     async def _read(self) -> list[bytes] | None:
@@ -717,8 +730,9 @@ class RunStream:
         """Bound an await by the deadline of the whole run."""
         limit = asyncio.timeout_at(self._deadline_at)
         try:
-            async with limit:
-                yield
+            with self._trace.current():
+                async with limit:
+                    yield
         except TimeoutError as exc:
             if not limit.expired():
                 raise

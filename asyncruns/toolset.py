@@ -18,6 +18,7 @@ import msgspec
 from asyncruns.definitions import RunContext, ToolFunction
 from asyncruns.errors import ToolError
 from asyncruns.models import RequiredActionSubmitToolOutputs, to_json
+from asyncruns.tracing import traced_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -121,19 +122,21 @@ class Toolset:
 
         Raises ToolError, which says what was wrong, with the cause chained.
         """
-        tool = self._tools.get(call.function.name)
-        if tool is None:
-            known = ", ".join(self._tools) or "none"
-            raise _failure(
-                "unknown_tool", f"there is no tool {call.function.name!r}, only: {known}"
-            )
-        with _failing_as("invalid_arguments"):
-            keywords = tool.keywords(call.function.arguments, RunContext(run, call.id))
-        output: str | None = None
-        with anyio.move_on_after(timeout), _failing_as("tool_failed"):
-            output = await _output(tool, keywords, limiter)
-        if output is None:
-            raise _failure("timeout", f"the tool did not answer within {timeout:g} s")
+        with traced_call(call) as tell:
+            tool = self._tools.get(call.function.name)
+            if tool is None:
+                known = ", ".join(self._tools) or "none"
+                raise _failure(
+                    "unknown_tool", f"there is no tool {call.function.name!r}, only: {known}"
+                )
+            with _failing_as("invalid_arguments"):
+                keywords = tool.keywords(call.function.arguments, RunContext(run, call.id))
+            output: str | None = None
+            with anyio.move_on_after(timeout), _failing_as("tool_failed"):
+                output = await _output(tool, keywords, limiter)
+            if output is None:
+                raise _failure("timeout", f"the tool did not answer within {timeout:g} s")
+            tell(output)
         return output
 
     async def answer(

@@ -16,6 +16,7 @@ from asyncruns.resources._base import request_of
 from asyncruns.resources._creation import DEDUPE_KEY, Creator, with_dedupe_key
 from asyncruns.rounds import Rounds, check_time
 from asyncruns.stream import RunStream, StreamOptions, cancel_run
+from asyncruns.tracing import Invocation
 from asyncruns.transport import Request, Response, Transport, path_of
 
 if TYPE_CHECKING:
@@ -71,6 +72,11 @@ class RunControl:
         self.params = params
         self._options = {name: params[name] for name in _KEPT if name in params}
         self._include = {"include": params["include"]} if "include" in params else {}
+
+    @property
+    def invocation(self) -> Invocation:
+        """What is known of the run before the server answers."""
+        return Invocation(self.transport.settings.base_url, self.params, self._thread_id)
 
     async def open(self) -> ByteStream | Run:
         """Send the request that starts the stream."""
@@ -273,7 +279,9 @@ def stream_of(control: RunControl, service: RunService | None = None) -> RunStre
         if name in control.params
     }
     limiter = control.transport.thread_limiter
-    return RunStream(service or control, thread_limiter=limiter, **options)
+    return RunStream(
+        service or control, thread_limiter=limiter, invocation=control.invocation, **options
+    )
 
 
 def runs_path(thread_id: str) -> str:
