@@ -51,7 +51,7 @@ from asyncruns.models import (
     to_dict,
 )
 from asyncruns.partial import LiveArguments
-from asyncruns.rounds import Rounds
+from asyncruns.rounds import Rounds, check_time
 from asyncruns.sse import BlockSplitter
 from asyncruns.toolset import ToolErrorPolicy, ToolOutput, Toolset, calls_of, check_outputs
 from asyncruns.tracing import Invocation, RunTrace
