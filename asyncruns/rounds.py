@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from asyncruns.models import RequiredActionFunctionToolCall, Run
     from asyncruns.toolset import ToolErrorPolicy, ToolOutput, Toolset
 
-__all__ = ["Rounds", "check_time"]
+__all__ = ["Rounds"]
 
 MAX_DOUBTS: Final = 3
 """How often an answer is sent again where nobody knows whether it got through."""
@@ -45,10 +45,28 @@ class Rounds:
         self._timeout = tool_timeout
         self._on_error: ToolErrorPolicy = on_tool_error
         self._limiter = thread_limiter
+        self._since: float | None = None
         self._count = 0
         self._outputs: dict[str, ToolOutput] = {}
         self._doubts = 0
         self._refusal: BadRequestError | None = None
+
+    def start_clock(self) -> None:
+        """Take now for the earliest moment that the run can have been created; once."""
+        if self._since is None:
+            self._since = time.monotonic()
+
+    def check_time(self, run: Run) -> None:
+        """Raise RunTimeoutError for a run whose `expires_at` has passed: it takes no answer.
+
+        The time that has gone by here is held against the run's own lifetime: the server's clock
+        need not agree with ours. An older run is for the server to refuse.
+        """
+        if self._since is None or run.expires_at is None or run.created_at is None:
+            return
+        if time.monotonic() - self._since > run.expires_at - run.created_at:
+            message = f"run {run.id} expired before its required action could be answered"
+            raise RunTimeoutError(message, run=run)
 
     def due(self, run: Run) -> list[RequiredActionFunctionToolCall]:
         """The calls that the run waits for and that can be answered here."""
@@ -101,10 +119,3 @@ class Rounds:
         """Drop the outputs: the run has gone on. Servers may use the ids of calls again."""
         self._outputs.clear()
         self._refusal = None
-
-
-def check_time(run: Run) -> None:
-    """Raise RunTimeoutError for a run whose `expires_at` has passed: it takes no answer."""
-    if run.expires_at is not None and time.time() > run.expires_at:
-        message = f"run {run.id} expired before its required action could be answered"
-        raise RunTimeoutError(message, run=run)

@@ -51,7 +51,7 @@ from asyncruns.models import (
     to_dict,
 )
 from asyncruns.partial import LiveArguments
-from asyncruns.rounds import Rounds, check_time
+from asyncruns.rounds import Rounds
 from asyncruns.sse import BlockSplitter
 from asyncruns.toolset import ToolErrorPolicy, ToolOutput, Toolset, calls_of, check_outputs
 from asyncruns.tracing import Invocation, RunTrace
@@ -683,7 +683,7 @@ class RunStream:
             raise AsyncRunsError("another task is reading the stream: submit where it is read")
         if self._closed:
             raise self._interruption()
-        check_time(run)
+        self._rounds.check_time(run)
         # The connection goes back first: an answer must not wait for it.
         await self._close_body()
         self._blocks = BlockSplitter()
@@ -722,6 +722,7 @@ class RunStream:
         return _start(_cancel_unseen(self._service, chunks, body, self._blocks))
 
     def _start_clock(self) -> None:
+        self._rounds.start_clock()
         if self._deadline is not None and self._deadline_at is None:
             self._deadline_at = asyncio.get_running_loop().time() + self._deadline
 

@@ -9,7 +9,6 @@ given one run each that is the same to the letter, but for the time.
 from __future__ import annotations
 
 import json
-import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -115,7 +114,7 @@ async def with_asyncruns(base_url: str) -> tuple[str, dict[str, Any], list[Any]]
 
 
 async def test_both_clients_end_with_the_same_text_and_steps() -> None:
-    clock = ManualClock(start=time.time() // 1)
+    clock = ManualClock()
     async with Emulator(clock=clock) as theirs, Emulator(clock=clock) as ours:
         text, steps, listed = await with_openai(theirs.base_url)
         assert await with_asyncruns(ours.base_url) == (text, steps, listed)

@@ -54,7 +54,7 @@ class Emulator:
         token_rate: float | None = None,
         clock: Clock | None = None,
         poll_after_ms: int | None = None,
-        run_lifetime: int = RUN_LIFETIME,
+        run_lifetime: float = RUN_LIFETIME,
         seed: int = 0,
     ) -> None:
         self.clock = clock or Clock()

@@ -39,7 +39,7 @@ class Store:
     A new object takes a generated id unless one is given.
     """
 
-    def __init__(self, stage: Stage, *, run_lifetime: int) -> None:
+    def __init__(self, stage: Stage, *, run_lifetime: float) -> None:
         self.stage = stage
         self.run_lifetime = run_lifetime
         self.assistants: dict[str, Json] = {}

@@ -14,7 +14,7 @@ from asyncruns.models import Message, ObjectDecoder, Run, RunStep
 from asyncruns.pages import MESSAGE_PAGE, RUN_PAGE, RUN_STEP_PAGE, Paginator, read_answer
 from asyncruns.resources._base import request_of
 from asyncruns.resources._creation import DEDUPE_KEY, Creator, with_dedupe_key
-from asyncruns.rounds import Rounds, check_time
+from asyncruns.rounds import Rounds
 from asyncruns.stream import RunStream, StreamOptions, cancel_run
 from asyncruns.tracing import Invocation
 from asyncruns.transport import Request, Response, Transport, path_of
@@ -218,6 +218,7 @@ class Polling:
         self._until = until if params.get("toolset") is None else {*until, "requires_action"}
         interval = params.get("poll_interval_ms")
         self._interval = None if interval is None else interval / 1000
+        self._rounds.start_clock()
         self._deadline: float | None = params.get("deadline")
         self._deadline_at: float | None = None
         if self._deadline is not None:
@@ -260,7 +261,7 @@ class Polling:
             except (MaxRoundsExceeded, ToolError):
                 await cancel_run(self._control, run)
                 raise
-            check_time(run)
+            self._rounds.check_time(run)
             try:
                 async with self.in_time(run):
                     answer = {"tool_outputs": outputs}

@@ -197,7 +197,7 @@ async def test_an_attached_run_whose_answer_is_cut_goes_on() -> None:
 async def test_attaching_has_a_deadline() -> None:
     async with opened(Stages()) as house:
         run = await begun(house)
-        async with attached(house, run, deadline=0.05) as stream:
+        async with attached(house, run, deadline=0.4) as stream:
             with pytest.raises(RunTimeoutError) as caught:
                 await stream.until_done()
         assert caught.value.run == stream.run
@@ -282,7 +282,7 @@ async def test_polling_waits_for_what_it_is_told() -> None:
         poll = house.client.runs.poll
         assert (await poll(run["id"], run["thread_id"])).status == "requires_action"
         with pytest.raises(RunTimeoutError):
-            await poll(run["id"], run["thread_id"], until={"cancelled"}, deadline=0.05)
+            await poll(run["id"], run["thread_id"], until={"cancelled"}, deadline=0.3)
         await house.post(f"/threads/{run['thread_id']}/runs/{run['id']}/cancel")
         ended = await poll(run["id"], run["thread_id"], until={"requires_action"})
         assert ended.status in {"cancelling", "cancelled"}

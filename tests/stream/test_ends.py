@@ -161,7 +161,7 @@ async def test_a_stream_that_stays_open_after_the_end_is_left(
     gone = asyncio.Event()
     async with opened(say_hello) as house:
         house.proxy.plan(CREATE, stall(after="thread.run.completed", comments=True, gone=gone))
-        async with house.stream(deadline=0.2) as stream:
+        async with house.stream(deadline=0.6) as stream:
             await stream.until_done()
             assert stream.outcome == "completed"
             await gone.wait()
@@ -194,7 +194,7 @@ async def test_comments_are_life() -> None:
     async with opened(say_hello) as house:
         house.proxy.plan(CREATE, stall(after="thread.message.in_progress", comments=True))
         # Comments come each 20 ms, so only the deadline can end this.
-        async with house.stream(idle_timeout=0.1, deadline=0.3) as stream:
+        async with house.stream(idle_timeout=0.2, deadline=0.8) as stream:
             with pytest.raises(RunTimeoutError):
                 await stream.until_done()
 
@@ -212,8 +212,8 @@ async def test_a_slow_reader_is_not_taken_for_silence() -> None:
 
 async def test_the_deadline_ends_a_read() -> None:
     async with opened(hello_and_wait) as house:
-        async with house.stream(deadline=0.05) as stream:
-            with pytest.raises(RunTimeoutError, match=r"within 0\.05 s.*in_progress") as caught:
+        async with house.stream(deadline=0.5) as stream:
+            with pytest.raises(RunTimeoutError, match=r"within 0\.5 s.*in_progress") as caught:
                 await stream.until_done()
             assert caught.value.run == stream.run
             with pytest.raises(RunTimeoutError):
@@ -232,7 +232,7 @@ async def test_the_deadline_ends_a_create() -> None:
 async def test_the_deadline_ends_a_repair() -> None:
     async with opened(hello_and_wait) as house:
         house.proxy.plan(CREATE, Cut(events=9))
-        async with house.stream(deadline=0.1) as stream:
+        async with house.stream(deadline=0.5) as stream:
             with pytest.raises(RunTimeoutError) as caught:
                 await stream.until_done()
         assert house.proxy.count(RETRIEVE) > 1

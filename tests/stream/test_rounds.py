@@ -214,16 +214,6 @@ async def test_an_answer_is_no_answer_where_errors_are_to_be_raised() -> None:
                 await stream.until_done()
 
 
-async def test_a_run_that_has_expired_is_not_answered() -> None:
-    tools = Tools()
-    async with opened(one_call, clock=ManualClock(time.time() - 700)) as house:
-        async with house.stream(toolset=tools.set) as stream:
-            with pytest.raises(RunTimeoutError, match="expired") as caught:
-                await stream.until_done()
-        assert caught.value.run == stream.run
-        assert house.proxy.count(SUBMIT) == 0
-
-
 async def test_a_run_that_expires_under_its_tools_ends_expired() -> None:
     clock = ManualClock(time.time())
 
@@ -263,7 +253,7 @@ async def test_the_deadline_stops_a_tool_and_leaves_the_run() -> None:
         return city
 
     async with opened(one_call) as house:
-        async with house.stream(toolset=Toolset(weather), deadline=0.05) as stream:
+        async with house.stream(toolset=Toolset(weather), deadline=0.5) as stream:
             with pytest.raises(RunTimeoutError) as caught:
                 await stream.until_done()
         assert started.is_set()
