@@ -100,7 +100,7 @@ def run(
     ids: Ids,
     *,
     now: int,
-    expires_at: int,
+    expires_at: float,
 ) -> Json:
     """Return a new run: the request's settings, and the assistant's where it has none."""
     instructions = given(body.instructions, assistant["instructions"])
