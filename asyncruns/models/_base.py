@@ -113,11 +113,10 @@ def _as_sent(value: Any) -> Any:
         return _fields_as_sent(value)
     if isinstance(value, Mapping):
         return {name: _as_sent(item) for name, item in value.items()}
-    if isinstance(value, str | bytes | bytearray | memoryview):
+    if isinstance(value, str):
         # A str of a class of its own is text, too, but for an Enum, which stands for its value.
-        plain = isinstance(value, str) and not isinstance(value, Enum)
-        return str.__str__(value) if plain else value
-    if isinstance(value, Iterable):
+        return value if isinstance(value, Enum) else str.__str__(value)
+    if isinstance(value, Iterable) and not isinstance(value, bytes | bytearray | memoryview):
         return [_as_sent(item) for item in value]
     return value
 
