@@ -76,7 +76,7 @@ class Invocation:
 
 
 class Traced(Protocol):
-    """What a span tells of a stream."""
+    """What a span tells of a stream, or of a run that is polled."""
 
     @property
     def run(self) -> Run | None:
@@ -111,6 +111,13 @@ class RunTrace:
         self._failure: BaseException | None = None
         self.awaits_text = False
         """Whether `look_for_text` wants to see what comes."""
+
+    @contextmanager
+    def whole(self, polled: Traced) -> Generator[None]:
+        """Begin the span, and end it with a block that carries out the run and yields nothing."""
+        with self.opening(polled), self.current():
+            yield
+        self.end(polled)
 
     @contextmanager
     def opening(self, stream: Traced) -> Generator[None]:
@@ -334,10 +341,8 @@ def _content(run: Run, messages: Sequence[Message]) -> dict[str, str]:
         for message in messages
     ]
     told = [_text(run.instructions)] if run.instructions else []
-    return {
-        "gen_ai.output.messages": json.dumps(said),
-        "gen_ai.system_instructions": json.dumps(told),
-    }
+    content = {"gen_ai.output.messages": said, "gen_ai.system_instructions": told}
+    return {name: json.dumps(value) for name, value in content.items() if value}
 
 
 def _text(text: str) -> dict[str, str]:

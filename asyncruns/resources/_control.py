@@ -9,21 +9,23 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from asyncruns.attach import SETTLED, poll
+from asyncruns.cancellation import cancel_run
 from asyncruns.errors import AsyncRunsError, MaxRoundsExceeded, RunTimeoutError, ToolError
 from asyncruns.models import Message, ObjectDecoder, Run, RunStep
 from asyncruns.pages import MESSAGE_PAGE, RUN_PAGE, RUN_STEP_PAGE, Paginator, read_answer
 from asyncruns.resources._base import request_of
 from asyncruns.resources._creation import DEDUPE_KEY, Creator, with_dedupe_key
 from asyncruns.rounds import Rounds
-from asyncruns.stream import RunStream, StreamOptions, cancel_run
-from asyncruns.tracing import Invocation
+from asyncruns.stream import RunStream, StreamOptions
+from asyncruns.tracing import Invocation, RunTrace
 from asyncruns.transport import Request, Response, Transport, path_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+    from contextlib import AbstractContextManager
 
     from asyncruns.connections import ByteStream
-    from asyncruns.stream import RunService
+    from asyncruns.service import RunService
 
 __all__ = [
     "RUN",
@@ -210,6 +212,8 @@ class Polling:
     def __init__(self, control: RunControl) -> None:
         params = control.params
         self._control = control
+        self._trace = RunTrace(control.invocation)
+        self.run: Run | None = None
         tools: Any = {name: params[name] for name in _TOOL_OPTIONS if name in params}
         limiter = control.transport.thread_limiter
         self._rounds = Rounds(params.get("toolset"), thread_limiter=limiter, **tools)
@@ -223,6 +227,21 @@ class Polling:
         self._deadline_at: float | None = None
         if self._deadline is not None:
             self._deadline_at = asyncio.get_running_loop().time() + self._deadline
+
+    @property
+    def messages(self) -> list[Message]:
+        """None of the run's: whoever polls a run has not asked for them."""
+        return []
+
+    @property
+    def outcome(self) -> str | None:
+        """How polling has ended; None where that was before the run's end or pause."""
+        status = self.run.status if self.run is not None else ""
+        return status if status in SETTLED else None
+
+    def traced(self) -> AbstractContextManager[None]:
+        """Make one span of the requests that create a run and of polling it."""
+        return self._trace.whole(self)
 
     @asynccontextmanager
     async def in_time(self, run: Run | None = None) -> AsyncGenerator[None, None]:
@@ -239,7 +258,7 @@ class Polling:
 
     async def settled(self, thread_id: str, run_id: str) -> Run:
         """Poll until the run has one of the statuses that are waited for."""
-        return await poll(
+        self.run = await poll(
             self._control,
             thread_id,
             run_id,
@@ -247,6 +266,7 @@ class Polling:
             interval=self._interval,
             deadline_at=self._deadline_at,
         )
+        return self.run
 
     async def finished(self, thread_id: str, run_id: str) -> Run:
         """Poll until there is nothing left to do, answering tool calls on the way."""

@@ -197,9 +197,10 @@ class Runs(Resource):
         """Create a run and poll it to its end, answering tool calls if there is a `toolset`."""
         control = RunCreation(self._transport, thread_id, params)
         polling = Polling(control)
-        async with polling.in_time():
-            run = await control.create(lambda: self._ask(RUN, control.start))
-        return await polling.finished(thread_id, run.id)
+        with polling.traced():
+            async with polling.in_time():
+                run = await control.create(lambda: self._ask(RUN, control.start))
+            return await polling.finished(thread_id, run.id)
 
     @keywords
     async def submit_tool_outputs_and_poll(
@@ -212,10 +213,11 @@ class Runs(Resource):
     ) -> Run:
         """Submit the outputs of all calls that a run waits for, and poll it to its end."""
         request = submission(thread_id, run_id, {**params, "tool_outputs": [*tool_outputs]})
-        polling = Polling(RunControl(self._transport, request, params))
-        async with polling.in_time():
-            await self._ask(RUN, request)
-        return await polling.finished(thread_id, run_id)
+        polling = Polling(RunControl(self._transport, request, params, thread_id=thread_id))
+        with polling.traced():
+            async with polling.in_time():
+                await self._ask(RUN, request)
+            return await polling.finished(thread_id, run_id)
 
     @keywords
     def submit_tool_outputs_stream(

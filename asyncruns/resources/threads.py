@@ -95,9 +95,10 @@ class Threads(Resource):
         """Create a thread and a run on it, and poll it to its end, answering tool calls."""
         request = _creation(params)
         polling = Polling(RunControl(self._transport, request, params))
-        async with polling.in_time():
-            run = await self._ask(RUN, request)
-        return await polling.finished(run.thread_id, run.id)
+        with polling.traced():
+            async with polling.in_time():
+                run = await self._ask(RUN, request)
+            return await polling.finished(run.thread_id, run.id)
 
 
 def _path(thread_id: str) -> str:

@@ -394,6 +394,42 @@ async def test_an_attached_run_and_a_created_thread_have_spans(spans: Spans) -> 
     assert told["asyncruns.outcome"] == "completed"
 
 
+async def test_a_run_that_is_polled_is_one_span_too(spans: Spans) -> None:
+    async with opened(two_rounds) as house:
+        run = await house.client.runs.create_and_poll(
+            thread_id=house.thread(), assistant_id=house.assistant, toolset=Toolset(weather, clock)
+        )
+        told = attributes_of(spans.run())
+        assert told["asyncruns.outcome"] == "completed"
+        assert told["gen_ai.response.id"] == run.id
+        assert {parent_of(call) for call in spans.calls()} == {id_of(spans.run())}
+        assert len(spans.calls()) == 3
+
+
+async def test_polling_that_fails_is_an_error(spans: Spans) -> None:
+    async with opened(one_call) as house:
+        with pytest.raises(NotFoundError):
+            await house.client.runs.create_and_poll(
+                thread_id="thread_gone", assistant_id=house.assistant
+            )
+        assert error_of(spans.run())[0] == "NotFoundError"
+
+
+async def test_polling_to_a_pause_and_from_there_to_the_end(spans: Spans) -> None:
+    async with opened(one_call) as house:
+        run = await house.client.threads.create_and_run_poll(assistant_id=house.assistant)
+        action: Any = run.required_action
+        (call,) = action.submit_tool_outputs.tool_calls
+        await house.client.runs.submit_tool_outputs_and_poll(
+            tool_outputs=[{"tool_call_id": call.id, "output": "sunny"}],
+            run_id=run.id,
+            thread_id=run.thread_id,
+        )
+    outcomes = [attributes_of(span)["asyncruns.outcome"] for span in spans.ended()]
+    assert outcomes == ["requires_action", "completed"]
+    assert {attributes_of(span)["gen_ai.response.id"] for span in spans.ended()} == {run.id}
+
+
 @pytest.mark.parametrize(
     ("url", "provider", "port"),
     [
