@@ -172,12 +172,19 @@ def _schemable(annotation: Any, namespace: dict[str, Any]) -> Any:
 
 
 def _takes_context(hint: Any) -> bool:
-    """Whether a parameter is for the run's context: `RunContext`, or `RunContext | None`."""
+    """Whether a parameter is for the run's context: `RunContext`, or `RunContext | None`.
+
+    Raises TypeError for a union with anything else, which the model would have to fill in.
+    """
     while typing.get_origin(hint) is Annotated:
         hint = hint.__origin__
     is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
     members = typing.get_args(hint) if is_union else (hint,)
-    return RunContext in members and all(m in (RunContext, types.NoneType) for m in members)
+    if RunContext not in members:
+        return False
+    if not all(member in (RunContext, types.NoneType) for member in members):
+        raise TypeError("RunContext goes with no other type")
+    return True
 
 
 # The docstring
@@ -312,7 +319,7 @@ def _is_plain(schema: dict[str, Any]) -> bool:
     if schema.get("type") == "object":
         names = schema.get("properties")
         is_closed = schema.get("additionalProperties") is False
-        return names is not None and is_closed and set(schema["required"]) == set(names)
+        return names is not None and is_closed and set(schema.get("required", ())) == set(names)
     return True
 
 

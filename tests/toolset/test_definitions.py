@@ -229,7 +229,11 @@ def test_a_decorated_function_is_read_through_its_wraps() -> None:
 
 
 def test_postponed_annotations_are_read_where_they_were_written() -> None:
+    @functools.wraps(postponed.get_weather)
+    def wrapped_here(*args: Any) -> Any: ...
+
     for function in (
+        wrapped_here,
         postponed.get_weather,
         functools.partial(postponed.get_weather),
         postponed.Station().measure,
@@ -408,6 +412,7 @@ class Six(msgspec.Struct):
     it: list[list[list[list[list[int]]]]]
 
 
+OPEN = {"properties": {"a": {"type": "integer"}}, "required": ["a"]}
 Wide = msgspec.defstruct("Wide", [(f"field_{number}", int) for number in range(100)])
 Many = enum.Enum("Many", {f"m{number}": f"v{number}" for number in range(251)})  # type: ignore[misc]
 Enough = enum.Enum("Enough", {f"m{number}": f"v{number}" for number in range(250)})  # type: ignore[misc]
@@ -455,6 +460,8 @@ def test_strict_is_off_where_a_rule_does_not_hold() -> None:
         Annotated[str, msgspec.Meta(min_length=1)],
         Annotated[str, msgspec.Meta(pattern="a")],
         Annotated[int, msgspec.Meta(extra_json_schema={"default": 1})],
+        Annotated[dict[str, int], msgspec.Meta(extra_json_schema=OPEN)],
+        Annotated[dict[str, Any], msgspec.Meta(extra_json_schema={"properties": {"a": {}}})],
         list[Annotated[str, msgspec.Meta(max_length=3)]],
         Six,
         Wide,
@@ -641,6 +648,7 @@ def variadic(a: int, *b: int) -> None: ...
 def open_ended(a: int, **b: int) -> None: ...
 def positional(a: int, b: int, /) -> None: ...
 def positional_context(b: RunContext, /) -> None: ...
+def ambiguous(b: RunContext | str) -> None: ...
 def opaque(b: Opaque) -> None: ...
 def callback(b: Callable[[int], int]) -> None: ...
 def union(b: City | Tree) -> None: ...
@@ -659,6 +667,7 @@ def raising(b: "1 / 0") -> None: ...  # type: ignore[valid-type]
         (open_ended, "cannot be passed by name"),
         (positional, "cannot be passed by name"),
         (positional_context, "cannot be passed by name"),
+        (ambiguous, "has no JSON schema: RunContext goes with no other type"),
         (opaque, "has no JSON schema: .*Opaque"),
         (callback, "has no JSON schema: .*Callable"),
         (union, "has no JSON schema: .*must be tagged"),
