@@ -17,6 +17,7 @@ from tests.core.shapes import (
     function,
     message_delta,
     run,
+    step,
     step_delta,
     text,
 )
@@ -173,6 +174,13 @@ async def test_a_handler_for_the_runs_end_builds_no_more_than_no_handler(built: 
     without = list(built)
     await iterate(handler_of("on_run_done"), *frames)
     assert built == without * 2
+
+
+async def test_an_end_builds_nothing_for_a_hook_of_beginnings(built: list[str]) -> None:
+    bare = frame("thread.run.step.completed", step("step_1", "completed", step_details=None))
+    first = step_delta(function(0, "a"), step_id="step_1")
+    await iterate(handler_of("on_tool_call_created"), first, bare, OPEN_RUN[-1])
+    assert built == ["_FunctionCall"]
 
 
 # What is decoded
