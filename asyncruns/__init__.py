@@ -14,11 +14,24 @@ from asyncruns.errors import *  # noqa: F403
 from asyncruns.events import *  # noqa: F403
 from asyncruns.handler import *  # noqa: F403
 from asyncruns.models import *  # noqa: F403
+from asyncruns.options import *  # noqa: F403
+from asyncruns.service import *  # noqa: F403
 from asyncruns.stream import *  # noqa: F403
 from asyncruns.toolset import *  # noqa: F403
 from asyncruns.unfold import *  # noqa: F403
 
-from . import accumulator, errors, events, handler, models, stream, toolset, unfold
+from . import (
+    accumulator,
+    errors,
+    events,
+    handler,
+    models,
+    options,
+    service,
+    stream,
+    toolset,
+    unfold,
+)
 
 if TYPE_CHECKING:
     from asyncruns.azure import AzureClient
@@ -61,6 +74,8 @@ __all__ += errors.__all__
 __all__ += events.__all__
 __all__ += handler.__all__
 __all__ += models.__all__
+__all__ += options.__all__
+__all__ += service.__all__
 __all__ += stream.__all__
 __all__ += toolset.__all__
 __all__ += unfold.__all__

@@ -12,7 +12,7 @@ from asyncruns.models import ENDED_RUN, Run
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from asyncruns.stream import ByteStream, RunService
+    from asyncruns.service import ByteStream, RunService
 
 __all__ = ["SETTLED", "poll"]
 

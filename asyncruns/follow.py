@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from asyncruns.accumulator import Accumulator
     from asyncruns.events import Event
     from asyncruns.models import Message, Run, RunStep
-    from asyncruns.stream import RunService
+    from asyncruns.service import RunService
 
 __all__ = ["Pace", "is_transient", "look"]
 

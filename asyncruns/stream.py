@@ -9,15 +9,12 @@ its snapshots.
 from __future__ import annotations
 
 import asyncio
-import logging
-import math
 from collections.abc import AsyncIterable
 from contextlib import aclosing, asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self, TypedDict, cast
-
-import anyio
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast
 
 from asyncruns.accumulator import Accumulator
+from asyncruns.cancellation import cancel_quietly, cancel_unseen, finish, start
 from asyncruns.errors import (
     APITimeoutError,
     AsyncRunsError,
@@ -32,7 +29,6 @@ from asyncruns.events import (
     ORDINARY,
     DoneEvent,
     ErrorEvent,
-    MessageEvent,
     ThreadMessageDelta,
     ThreadRunStepDelta,
     UnknownEvent,
@@ -43,51 +39,47 @@ from asyncruns.follow import Pace, is_transient, look
 from asyncruns.handler import Dispatch, RunHandler
 from asyncruns.models import (
     DECODE_FAILURES,
-    ENDED_MESSAGE,
     ENDED_RUN,
     Run,
-    TextContentBlock,
-    TextDeltaBlock,
     to_dict,
 )
 from asyncruns.partial import LiveArguments
 from asyncruns.rounds import Rounds
+from asyncruns.service import close, is_running
 from asyncruns.sse import BlockSplitter
+from asyncruns.texts import Texts
 from asyncruns.toolset import ToolErrorPolicy, ToolOutput, Toolset, calls_of, check_outputs
 from asyncruns.tracing import Invocation, RunTrace
+from asyncruns.watch import Silence, Watch
 
 if TYPE_CHECKING:
     from collections.abc import (
         AsyncGenerator,
         AsyncIterator,
-        Coroutine,
         Iterable,
         Iterator,
         Mapping,
     )
     from types import TracebackType
 
+    import anyio
+
     from asyncruns.events import Event
     from asyncruns.models import (
         ErrorObject,
         Message,
-        MessageDeltaEvent,
         RunStep,
         Thread,
     )
+    from asyncruns.service import RunService
 
-__all__ = ["ByteStream", "Outcome", "RunService", "RunStream", "StreamOptions", "cancel_run"]
-
-_log: Final = logging.getLogger("asyncruns")
+__all__ = ["Outcome", "RunStream"]
 
 EVENTS_PER_TURN: Final = 128
 """How many events a stream hands out before other tasks of the loop get their turn."""
 
 LINGER: Final = 5.0
 """Seconds that a stream may take to end once its run has ended or pauses."""
-
-CANCEL_DEADLINE: Final = 5.0
-"""Seconds that cancelling the server's run may take when its stream is left."""
 
 Outcome = Literal[
     "completed",
@@ -99,85 +91,6 @@ Outcome = Literal[
     "interrupted",
 ]
 """How a stream can end: as its run's status says, or interrupted before that."""
-
-
-class ByteStream(Protocol):
-    """The body of an answer, as bytes come; closing it gives its connection back."""
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        """Iterate over the bytes as they are read."""
-        ...
-
-    async def aclose(self) -> None:
-        """Release the connection; does nothing the second time."""
-        ...
-
-
-class RunService(Protocol):
-    """The requests that a stream needs; `resources` implements it."""
-
-    async def open(self) -> ByteStream | Run:
-        """Send the request that starts the stream; gives a run where there is no stream of it."""
-        ...
-
-    async def find(self) -> Run | None:
-        """Find the run whose stream was opened and broke off before its first event.
-
-        None where nothing tells which run it is.
-        """
-        ...
-
-    async def retrieve(self, thread_id: str, run_id: str) -> tuple[Run, float | None]:
-        """Look the run up; with it, the seconds that the server asks to wait before the next."""
-        ...
-
-    async def list_steps(self, thread_id: str, run_id: str) -> list[RunStep]:
-        """Give all steps of the run, oldest first."""
-        ...
-
-    async def list_messages(self, thread_id: str, run_id: str) -> list[Message]:
-        """Give all messages of the run, oldest first."""
-        ...
-
-    async def submit(
-        self, thread_id: str, run_id: str, answer: Mapping[str, object]
-    ) -> ByteStream | Run:
-        """Submit what the run waits for, and open the stream that goes on from there.
-
-        Gives the run where there is no stream of it.
-        """
-        ...
-
-    async def cancel(self, thread_id: str, run_id: str) -> Run:
-        """Cancel the run."""
-        ...
-
-
-class StreamOptions(TypedDict, total=False):
-    """What every method that gives a RunStream takes beside the endpoint's own parameters."""
-
-    event_handler: RunHandler | None
-    """Its hooks are called for each event, before the event is yielded."""
-    toolset: Toolset | None
-    """Answers the run's tool calls; without one the stream ends at requires_action."""
-    max_rounds: int
-    """How often the run may ask for tool outputs: 25 unless given."""
-    max_parallel_tools: int
-    """How many tool calls run at once: 16 unless given."""
-    tool_timeout: float | None
-    """Seconds that one tool call may take: 300 unless given; None for no limit."""
-    on_tool_error: ToolErrorPolicy
-    """`report` a failed call to the model, the default, or `raise` it as ToolError."""
-    on_interrupt: Literal["recover", "raise"]
-    """`recover`, the default, repairs a stream that is cut; `raise` raises StreamInterrupted."""
-    recovery_deadline: float
-    """Seconds that a repair may go on without progress: 60 unless given."""
-    idle_timeout: float | None
-    """Seconds without a byte that count as a cut: 300 unless given; None for no limit."""
-    deadline: float | None
-    """Seconds that the whole run may take, all rounds included; None, the default, for no limit."""
-    cancel_on_exit: bool
-    """Whether leaving the block before the run's end cancels the run at the server."""
 
 
 class RunStream:
@@ -238,7 +151,7 @@ class RunStream:
         self._dispatch: Dispatch | None = None
         if event_handler is not None:
             self._dispatch = Dispatch(event_handler, self._accumulator)
-        self._watch = _Watch(idle_timeout)
+        self._watch = Watch(idle_timeout)
         self._blocks = BlockSplitter()
         self._chunks: AsyncIterator[bytes] | None = None
         self._events: AsyncGenerator[Event, None] | None = None
@@ -400,12 +313,12 @@ class RunStream:
         cancelling = self._start_cancel() if self._cancel_on_exit else None
         try:
             await self._close_body()
-            if self._events is not None and not _is_running(self._events):
+            if self._events is not None and not is_running(self._events):
                 await self._events.aclose()
         finally:
             self._trace.end(self)
             if cancelling is not None:
-                await _finish(cancelling)
+                await finish(cancelling)
 
     def __aiter__(self) -> AsyncIterator[Event]:
         if not self._opened:
@@ -475,7 +388,7 @@ class RunStream:
         except StopAsyncIteration:
             self._over = True
             return [self._blocks.close()]
-        except _Silence as exc:
+        except Silence as exc:
             if not self._is_settled() and self._watch.is_past(self._deadline_at):
                 raise self._too_late() from exc
             self._over = True
@@ -679,7 +592,7 @@ class RunStream:
         run = self._waiting()
         if self._service is None:
             raise AsyncRunsError("a stream of plain bytes has nowhere to submit to")
-        if _is_running(self._chunks):
+        if is_running(self._chunks):
             raise AsyncRunsError("another task is reading the stream: submit where it is read")
         if self._closed:
             raise self._interruption()
@@ -705,7 +618,7 @@ class RunStream:
         """Cancel the run at the server, whatever becomes of this task meanwhile."""
         cancelling = self._start_cancel()
         if cancelling is not None:
-            await _finish(cancelling)
+            await finish(cancelling)
 
     def _start_cancel(self) -> asyncio.Task[None] | None:
         """Cancel the run in a task of its own, which no cancellation of ours can reach."""
@@ -714,12 +627,12 @@ class RunStream:
         if self._service is None or not self._opened or self._cancelled or ended:
             return None
         self._cancelled = True
-        if run is not None or self._body is None or _is_running(self._chunks):
-            return _start(_cancel_quietly(self._service, run))
+        if run is not None or self._body is None or is_running(self._chunks):
+            return start(cancel_quietly(self._service, run))
         # Which run it is stands in the first events: whoever cancels it reads on until there.
         chunks, body = self._chunks or aiter(self._body), self._body
         self._chunks = self._body = None
-        return _start(_cancel_unseen(self._service, chunks, body, self._blocks))
+        return start(cancel_unseen(self._service, chunks, body, self._blocks))
 
     def _start_clock(self) -> None:
         self._rounds.start_clock()
@@ -745,7 +658,7 @@ class RunStream:
         return RunTimeoutError(message, run=self.run)
 
     async def _text_deltas(self) -> AsyncGenerator[str, None]:
-        texts = _Texts()
+        texts = Texts()
         async for event in self:
             for piece in texts.take(event):
                 yield piece
@@ -754,7 +667,7 @@ class RunStream:
         self._watch.stop()
         chunks, self._chunks = self._chunks, None
         body, self._body = self._body, None
-        await _close(chunks, body)
+        await close(chunks, body)
 
 
 _ORDINARY: Final = {
@@ -769,187 +682,3 @@ _DELTAS: Final = {
     b"event: " + kind.event.encode() for kind in (ThreadRunStepDelta, ThreadMessageDelta)
 }
 _ID_FIRST: Final = b'{"id":"'
-
-
-def _is_running(source: object) -> bool:
-    """Whether another task is inside an async generator, which then cannot be closed from here."""
-    return bool(getattr(source, "ag_running", False))
-
-
-async def _close(*sources: object) -> None:
-    """Close what can be closed, from the inside out."""
-    for source in sources:
-        aclose = getattr(source, "aclose", None)
-        if aclose is not None and not _is_running(source):
-            await aclose()
-
-
-class _Texts:
-    """The pieces of text in events, so that joined they are the final text of each message."""
-
-    def __init__(self) -> None:
-        self._given: dict[tuple[str, int], list[str]] = {}
-        self._ended: set[str] = set()
-
-    def take(self, event: Event) -> Iterator[str]:
-        """The text that an event adds."""
-        if isinstance(event, ThreadMessageDelta):
-            if event.data.id not in self._ended:
-                yield from self._pieces(event.data)
-        elif isinstance(event, MessageEvent) and event.data.status in ENDED_MESSAGE:
-            yield from self._rest(event.data)
-
-    def _pieces(self, change: MessageDeltaEvent) -> Iterator[str]:
-        for place, part in enumerate(change.delta.content or ()):
-            if isinstance(part, TextDeltaBlock) and part.text and part.text.value:
-                index = place if part.index is None else part.index
-                self._given.setdefault((change.id, index), []).append(part.text.value)
-                yield part.text.value
-
-    def _rest(self, message: Message) -> Iterator[str]:
-        """What the deltas of a message have left out; nothing where they said something else."""
-        if message.id not in self._ended:
-            self._ended.add(message.id)
-            for index, part in enumerate(message.content):
-                given = "".join(self._given.pop((message.id, index), ()))
-                if isinstance(part, TextContentBlock) and part.text.value.startswith(given):
-                    yield from filter(None, [part.text.value[len(given) :]])
-
-
-# The loop itself keeps only weak references to tasks.
-_CANCELLING: Final[set[asyncio.Task[None]]] = set()
-
-
-async def cancel_run(service: RunService, run: Run) -> None:
-    """Cancel a run at the server, as far as that goes, whatever becomes of this task meanwhile."""
-    await _finish(_start(_cancel_quietly(service, run)))
-
-
-def _start(cancelling: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    task = asyncio.create_task(cancelling)
-    _CANCELLING.add(task)
-    task.add_done_callback(_CANCELLING.discard)
-    return task
-
-
-async def _finish(cancelling: asyncio.Task[None]) -> None:
-    """Wait for a task that ends soon by itself, however often this one is cancelled meanwhile."""
-    cancelled: asyncio.CancelledError | None = None
-    # The shield keeps anyio's scopes out, and the loop a task's own cancel().
-    with anyio.CancelScope(shield=True):
-        while not cancelling.done():
-            try:
-                await asyncio.wait({cancelling})
-            except asyncio.CancelledError as exc:
-                cancelled = exc
-    if cancelled is not None:
-        raise cancelled
-
-
-async def _cancel_unseen(
-    service: RunService, chunks: AsyncIterator[bytes], body: object, blocks: BlockSplitter
-) -> None:
-    """Cancel a run of which no event has been taken yet."""
-    run: Run | None = None
-    try:
-        async with asyncio.timeout(CANCEL_DEADLINE):
-            run = await _first_run(chunks, blocks)
-    except Exception as exc:  # noqa: BLE001 -- whatever it is, the run may still be found
-        _log.debug("the stream of a run to be cancelled broke off: %s", exc)
-    await _close(chunks, body)
-    await _cancel_quietly(service, run)
-
-
-async def _first_run(chunks: AsyncIterator[bytes], blocks: BlockSplitter) -> Run | None:
-    async for chunk in chunks:
-        for block in blocks.feed(chunk):
-            event = decode_block(block)
-            if event is not None and isinstance(event.data, Run):
-                return event.data
-    return None
-
-
-async def _cancel_quietly(service: RunService, run: Run | None) -> None:
-    try:
-        async with asyncio.timeout(CANCEL_DEADLINE):
-            run = run or await service.find()
-            if run is not None:
-                await service.cancel(run.thread_id, run.id)
-    except Exception as exc:  # noqa: BLE001 -- the caller's own exception matters more
-        # Over already, or out of reach.
-        _log.debug("run %s was not cancelled: %s", run.id if run else "unknown", exc)
-
-
-class _Silence(TimeoutError):  # noqa: N818 -- caught one step above, never seen
-    """A read was given up by the watch, and by nobody else."""
-
-
-class _Watch:
-    """Bounds the time of single reads with one timer, however many reads there are.
-
-    A timer for each read would cost more than the read. This one looks, when it fires, since when
-    the current read waits, and is set anew for the rest. A read that waits too long is cancelled
-    and raises _Silence.
-    """
-
-    __slots__ = ("_cancelling", "_due", "_expired", "_loop", "_task", "_timer", "limit")
-
-    def __init__(self, limit: float | None) -> None:
-        self.limit = math.inf if limit is None else limit
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._task: asyncio.Task[Any] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._due = math.inf
-        self._expired = False
-        self._cancelling = 0
-
-    def over(self, deadline_at: float | None) -> Self:
-        """Watch a read that must end at a time of the loop's clock, too."""
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-        self._due = self._loop.time() + self.limit
-        if deadline_at is not None:
-            self._due = min(self._due, deadline_at)
-        return self
-
-    def __enter__(self) -> None:
-        if self._due == math.inf or self._loop is None:
-            return
-        self._task = asyncio.current_task()
-        self._cancelling = self._task.cancelling() if self._task is not None else 0
-        if self._timer is not None and self._timer.when() > self._due:
-            self.stop()
-        if self._timer is None:
-            self._timer = self._loop.call_at(self._due, self._look)
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        task, self._task = self._task, None
-        if self._expired and task is not None:
-            self._expired = False
-            if task.uncancel() <= self._cancelling and exc_type is asyncio.CancelledError:
-                raise _Silence from exc
-
-    def is_past(self, when: float | None) -> bool:
-        """Whether a time of the loop's clock has come."""
-        return when is not None and self._loop is not None and self._loop.time() >= when
-
-    def stop(self) -> None:
-        """Take the timer back: no read is to come."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _look(self) -> None:
-        self._timer = None
-        if self._task is None or self._loop is None:
-            return  # nobody reads: the next read sets the timer
-        if self._loop.time() >= self._due:
-            self._expired = True
-            self._task.cancel()
-        else:
-            self._timer = self._loop.call_at(self._due, self._look)

@@ -16,6 +16,8 @@ ROOMS = (
     "events",
     "handler",
     "models",
+    "options",
+    "service",
     "stream",
     "toolset",
     "unfold",

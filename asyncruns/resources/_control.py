@@ -9,13 +9,15 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from asyncruns.attach import SETTLED, poll
+from asyncruns.cancellation import cancel_run
 from asyncruns.errors import AsyncRunsError, MaxRoundsExceeded, RunTimeoutError, ToolError
 from asyncruns.models import Message, ObjectDecoder, Run, RunStep
+from asyncruns.options import StreamOptions
 from asyncruns.pages import MESSAGE_PAGE, RUN_PAGE, RUN_STEP_PAGE, Paginator, read_answer
 from asyncruns.resources._base import request_of
 from asyncruns.resources._creation import DEDUPE_KEY, Creator, with_dedupe_key
 from asyncruns.rounds import Rounds
-from asyncruns.stream import RunStream, StreamOptions, cancel_run
+from asyncruns.stream import RunStream
 from asyncruns.tracing import Invocation, RunTrace
 from asyncruns.transport import Request, Response, Transport, path_of
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from asyncruns.connections import ByteStream
-    from asyncruns.stream import RunService
+    from asyncruns.service import RunService
 
 __all__ = [
     "RUN",

@@ -20,7 +20,7 @@ from asyncruns.models import ENDED_RUN, Run
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
-    from asyncruns.stream import RunService
+    from asyncruns.service import RunService
 
 __all__ = ["DEDUPE_KEY", "CreationOptions", "Creator", "with_dedupe_key"]
 

@@ -20,8 +20,8 @@ from asyncruns.models import (
     ToolResources,
     TruncationStrategy,
 )
+from asyncruns.options import StreamOptions
 from asyncruns.resources._creation import CreationOptions
-from asyncruns.stream import StreamOptions
 from asyncruns.timeouts import Timeout
 from asyncruns.toolset import ToolErrorPolicy, Toolset
 
