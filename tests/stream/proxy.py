@@ -124,7 +124,7 @@ def swallow(*, forward: bool = True, reset: bool = False) -> Fault:
     return act
 
 
-def stall(*, after: str, comments: bool = False, gone: asyncio.Event | None = None) -> Fault:
+def stall(*, after: str, comments: bool = False) -> Fault:
     """Fall silent after an event, but for comments perhaps, until the client leaves.
 
     Without a name it does not even answer.
@@ -138,13 +138,9 @@ def stall(*, after: str, comments: bool = False, gone: asyncio.Event | None = No
                 await exchange.send(piece)
             if not after or mark in piece:
                 break
-        try:
-            while True:
-                await asyncio.sleep(0.02 if comments else 3600)
-                await exchange.send(chunk(b": still here\n\n"))
-        finally:
-            if gone is not None:
-                gone.set()
+        while True:
+            await asyncio.sleep(0.02 if comments else 3600)
+            await exchange.send(chunk(b": still here\n\n"))
 
     return act
 

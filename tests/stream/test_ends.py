@@ -157,26 +157,35 @@ async def test_garbage_after_the_end_is_no_error(garbage: bytes, *, defers: bool
 async def test_a_stream_that_stays_open_after_the_end_is_left(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(stream_room, "LINGER", 0.3)
-    gone = asyncio.Event()
+    monkeypatch.setattr(stream_room, "LINGER", 0.05)
     async with opened(say_hello) as house:
-        house.proxy.plan(CREATE, stall(after="thread.run.completed", comments=True, gone=gone))
-        async with house.stream(deadline=0.6) as stream:
+        house.proxy.plan(CREATE, stall(after="thread.run.completed", comments=True))
+        async with house.stream() as stream:
             await stream.until_done()
             assert stream.outcome == "completed"
-            await gone.wait()
+            assert house.held == 0
+
+
+async def test_a_deadline_that_passes_after_the_end_is_no_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stream_room, "LINGER", 0.6)
+    async with opened(say_hello) as house:
+        house.proxy.plan(CREATE, stall(after="thread.run.completed"))
+        async with house.stream(deadline=0.5) as stream:
+            await stream.until_done()
+            assert stream.outcome == "completed"
 
 
 # Silence
 
 
 async def test_silence_is_repaired() -> None:
-    gone = asyncio.Event()
     async with opened(say_hello) as house:
-        house.proxy.plan(CREATE, stall(after="thread.message.in_progress", gone=gone))
-        async with house.stream(idle_timeout=0.02) as stream:
+        house.proxy.plan(CREATE, stall(after="thread.message.in_progress"))
+        async with house.stream(idle_timeout=0.1) as stream:
             seen = await Follower(stream).follow()
-            await gone.wait()
+            assert house.held == 0
         assert any(event.recovered for event in seen.events)
         (await house.truth_of(stream)).assert_is(seen.accumulator)
 
@@ -184,8 +193,8 @@ async def test_silence_is_repaired() -> None:
 async def test_silence_is_the_cause_of_an_interruption() -> None:
     async with opened(say_hello) as house:
         house.proxy.plan(CREATE, stall(after="thread.message.in_progress"))
-        async with house.stream(idle_timeout=0.02, on_interrupt="raise") as stream:
-            with pytest.raises(StreamInterrupted, match=r"no byte came for 0\.02 s") as caught:
+        async with house.stream(idle_timeout=0.1, on_interrupt="raise") as stream:
+            with pytest.raises(StreamInterrupted, match=r"no byte came for 0\.1 s") as caught:
                 await stream.until_done()
         assert isinstance(caught.value.__cause__, APITimeoutError)
 
@@ -194,16 +203,17 @@ async def test_comments_are_life() -> None:
     async with opened(say_hello) as house:
         house.proxy.plan(CREATE, stall(after="thread.message.in_progress", comments=True))
         # Comments come each 20 ms, so only the deadline can end this.
-        async with house.stream(idle_timeout=0.2, deadline=0.8) as stream:
+        async with house.stream(idle_timeout=0.3, deadline=0.8) as stream:
             with pytest.raises(RunTimeoutError):
                 await stream.until_done()
+        assert house.proxy.count(RETRIEVE) == 0
 
 
 async def test_a_slow_reader_is_not_taken_for_silence() -> None:
-    async with opened(say_hello) as house, house.stream(idle_timeout=0.02) as stream:
+    async with opened(say_hello) as house, house.stream(idle_timeout=0.2) as stream:
         async for event in stream:
             assert not event.recovered
-            await asyncio.sleep(0.03 if event.event == "thread.message.delta" else 0)
+            await asyncio.sleep(0.25 if event.event == "thread.message.created" else 0)
         assert stream.outcome == "completed"
 
 

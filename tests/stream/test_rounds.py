@@ -18,7 +18,7 @@ from asyncruns import (
     RunTimeoutError,
     ToolError,
 )
-from asyncruns.emulator import Action, Call, Context, ManualClock, Say
+from asyncruns.emulator import Action, Call, Context, ManualClock, Say, Wait
 from asyncruns.toolset import Toolset
 from tests.stream.house import Follower, Tools, one_call, opened
 from tests.stream.proxy import CANCEL, RETRIEVE, SUBMIT, answer, swallow
@@ -241,6 +241,22 @@ async def test_ids_of_calls_may_come_again() -> None:
         async with house.stream(toolset=tools.set) as stream:
             await stream.until_done()
         assert tools.asked == ["Oslo", "Rome"]
+        assert (await house.truth_of(stream)).text == "sunny in Oslo, sunny in Rome"
+
+
+async def ask_slowly_by_one_name(_: Context) -> AsyncGenerator[Action, Any]:
+    first = yield Call("weather", {"city": "Oslo"}, id="call_0")
+    yield Wait(0.3)
+    second = yield Call("weather", {"city": "Rome"}, id="call_0")
+    yield Say(f"{first}, {second}")
+
+
+async def test_ids_of_calls_may_come_again_after_an_answer_that_was_swallowed() -> None:
+    tools = Tools()
+    async with opened(ask_slowly_by_one_name) as house:
+        house.proxy.plan(SUBMIT, swallow())
+        async with house.stream(toolset=tools.set) as stream:
+            await stream.until_done()
         assert (await house.truth_of(stream)).text == "sunny in Oslo, sunny in Rome"
 
 

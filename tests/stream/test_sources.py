@@ -9,6 +9,7 @@ import pytest
 
 from asyncruns import (
     AsyncRunsError,
+    RunHandler,
     RunStream,
     RunStreamError,
     RunTimeoutError,
@@ -164,6 +165,29 @@ async def test_an_iterator_that_cannot_be_closed_will_do() -> None:
 
     async with RunStream(Chunks()) as stream:
         assert (await stream.get_final_run()).status == "completed"
+
+
+async def test_a_delta_that_cannot_be_read_after_the_end_is_no_error() -> None:
+    garbage = frame("thread.message.delta", '{"id":"msg_1","delta":{"content":7}}')
+    frames = (message_frame("in_progress"), text_frame("Hi"), run_frame("completed"), garbage, DONE)
+    async with RunStream(Source(b"".join(frames))) as stream:
+        messages = await stream.get_final_messages()
+    assert stream.outcome == "completed"
+    assert len(messages) == 1
+
+
+async def test_a_stream_ends_once() -> None:
+    ends: list[str] = []
+
+    class Noting(RunHandler):
+        def on_end(self) -> None:
+            ends.append("end")
+
+    async with RunStream(Source(run_frame("completed"), DONE), event_handler=Noting()) as stream:
+        await stream.until_done()
+        await stream.get_final_run()
+        assert [event async for event in stream] == []
+    assert ends == ["end"]
 
 
 # Texts
