@@ -8,15 +8,19 @@ all: at an end, and where a string does not continue what was there.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from msgspec import json
 from msgspec.structs import replace
 
-from asyncruns.accumulator import Accumulator
+from asyncruns.accumulator import Accumulator, _with_ids
+from asyncruns.errors import StreamError
 from asyncruns.events import (
-    EVENTS,
     Event,
+    MessageEvent,
+    RunEvent,
+    RunStepEvent,
     ThreadMessageCreated,
     ThreadMessageDelta,
     ThreadMessageInProgress,
@@ -93,60 +97,92 @@ ObjectT = TypeVar("ObjectT", Run, RunStep, Message)
 def events_for(after: ObjectT, before: ObjectT | None = None) -> list[Event]:
     """Give the events that lead from `before` (None: from nothing) to `after`.
 
-    The events are marked `recovered`. There are none where nothing has changed, and none that
-    would lead an ended object back to life. Costs what reading both objects costs.
+    The events are marked `recovered`. There are none where nothing has changed, or where the fold
+    rules let nothing change: none that would lead an ended object back to life, or take from an
+    object what it has in it. Costs what reading both objects costs.
     """
     ended, lead = _LEADS[type(after)]
-    if after == before or (before and before.status in ended and after.status not in ended):
-        return []
+    if before is not None:
+        after = _with_ids(after, {name: getattr(before, name) or "" for name in _parents(after)})
+        if after == before or (before.status in ended and after.status not in ended):
+            return []
     return lead(after, before)
 
 
+def _parents(whole: Run | RunStep | Message) -> list[str]:
+    """The fields that have the ids of parents, which some servers leave out."""
+    names = ("thread_id", "run_id", "assistant_id")
+    return [name for name in names if name in whole.__struct_fields__]
+
+
 def _lead_run(after: Run, before: Run | None) -> list[Event]:
-    kind = EVENTS.get(f"thread.run.{after.status}", ThreadRunInProgress)
-    change = _made(kind, after)
+    change = _made(_RUN_EVENTS.get(after.status, ThreadRunInProgress), after)
     if before is not None:
         return [change]
     return [_made(ThreadRunCreated, _reopened(after, "queued")), change]
 
 
 def _lead_step(after: RunStep, before: RunStep | None) -> list[Event]:
-    events: list[Event] = []
+    created: list[Event] = []
     if before is None:
         before = replace(_reopened(after), step_details=_bare(after.step_details))
-        events.append(_made(ThreadRunStepCreated, before))
+        created = [_made(ThreadRunStepCreated, before)]
+    deltas: list[Event] = []
     details = _details_delta(after.step_details, before.step_details)
     if details is not None:
         change = RunStepDeltaEvent(id=after.id, delta=RunStepDelta(step_details=details))
-        events.append(_made(ThreadRunStepDelta, change))
-    kind = EVENTS.get(f"thread.run.step.{after.status}", ThreadRunStepInProgress)
-    opening = _made(ThreadRunStepInProgress, before)
-    if after.status not in ENDED_STEP and after in _folded(opening, *events).steps:
-        return events
-    return [*events, _made(kind, after)]
+        deltas = [_made(ThreadRunStepDelta, change)]
+    whole = _made(_STEP_EVENTS.get(after.status, ThreadRunStepInProgress), after)
+    return created + _way(_made(ThreadRunStepInProgress, before), deltas, whole)
 
 
 def _lead_message(after: Message, before: Message | None) -> list[Event]:
-    events: list[Event] = []
+    created: list[Event] = []
     if before is None:
         before = replace(_reopened(after), content=[])
-        events.append(_made(ThreadMessageCreated, before))
+        created = [_made(ThreadMessageCreated, before)]
+    deltas: list[Event] = []
     if pieces := _pieces(after.content, before.content):
         change = MessageDeltaEvent(id=after.id, delta=MessageDelta(content=pieces))
-        events.append(_made(ThreadMessageDelta, change))
-    kind = EVENTS.get(f"thread.message.{after.status}", ThreadMessageInProgress)
-    opening = _made(ThreadMessageInProgress, before)
-    if after.status not in ENDED_MESSAGE and after in _folded(opening, *events).messages:
-        return events
-    return [*events, _made(kind, after, replaced=_has_other_text(after, before))]
+        deltas = [_made(ThreadMessageDelta, change)]
+    kind = _MESSAGE_EVENTS.get(after.status, ThreadMessageInProgress)
+    whole = _made(kind, after, replaced=_has_other_text(after, before))
+    return created + _way(_made(ThreadMessageInProgress, before), deltas, whole)
+
+
+def _way(start: Event, deltas: list[Event], whole: Event) -> list[Event]:
+    """The events that lead on from `start` to what `whole` says, as far as the fold rules let them.
+
+    The deltas alone where they say it all; with the whole object where they do not; that alone
+    where they are beyond a bound.
+    """
+    if not whole.replaced and _reached(start, *deltas) == whole.data:
+        return deltas
+    for way in ([*deltas, whole], [whole]):
+        if _reached(start, *way) not in (None, start.data):
+            return way
+    return []
+
+
+def _reached(*events: Event) -> RunStep | Message | None:
+    """What the events make; None where they cannot be folded."""
+    accumulator = Accumulator()
+    try:
+        for event in events:
+            accumulator.apply(event)
+    except StreamError:
+        return None
+    made: list[RunStep | Message] = [*accumulator.steps, *accumulator.messages]
+    return made[0]
 
 
 def _has_other_text(after: Message, before: Message) -> bool:
     """Whether a text is not what it was, with more at its end."""
-    return any(
+    return bool(after.content) and any(
         isinstance(old, TextContentBlock)
         and not (isinstance(new, TextContentBlock) and new.text.value.startswith(old.text.value))
-        for new, old in zip(after.content, before.content, strict=False)
+        and old.text.value
+        for new, old in zip_longest(after.content, before.content)
     )
 
 
@@ -179,13 +215,6 @@ def _bare(details: Any) -> Any:
     return ToolCallsStepDetails() if isinstance(details, ToolCallsStepDetails) else details
 
 
-def _folded(*events: Event) -> Accumulator:
-    accumulator = Accumulator()
-    for event in events:
-        accumulator.apply(event)
-    return accumulator
-
-
 def _details_delta(after: Any, before: Any) -> Any:
     """The delta of a step's details; None where there is none."""
     match after, before:
@@ -211,7 +240,10 @@ def _changes(after: Sequence[Any], before: Sequence[Any]) -> Iterator[Any]:
         known = before[index] if index < len(before) else None
         if known != part:
             kind = type(part)
-            if type(known) is not kind and not isinstance(part, Unknown):
+            if isinstance(part, Unknown):
+                if type(known) is kind:
+                    continue  # what of it is new cannot be told: the whole object says it
+            elif type(known) is not kind:
                 known = kind()
             yield _PIECES[kind](index, part, known)
 
@@ -317,6 +349,14 @@ _PIECES: dict[type, Callable[[int, Any, Any], Any]] = {
     FileCitationAnnotation: _citation,
     FilePathAnnotation: _path,
     UnknownAnnotation: _unknown(UnknownAnnotationDelta),
+}
+
+_RUN_EVENTS: dict[str, Any] = {kind.event.rpartition(".")[2]: kind for kind in get_args(RunEvent)}
+_STEP_EVENTS: dict[str, Any] = {
+    kind.event.rpartition(".")[2]: kind for kind in get_args(RunStepEvent)
+}
+_MESSAGE_EVENTS: dict[str, Any] = {
+    kind.event.rpartition(".")[2]: kind for kind in get_args(MessageEvent)
 }
 
 _LEADS: dict[type, tuple[frozenset[str], Callable[[Any, Any], list[Event]]]] = {
