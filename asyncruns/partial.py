@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from asyncruns.accumulator import Accumulator
     from asyncruns.models import ToolCall
 
-__all__: list[str] = []
+__all__ = ["ALWAYS_EXACT", "LiveArguments"]
 
 ALWAYS_EXACT: Final = 4096
 """Up to how many characters of arguments every read is exact."""
