@@ -173,6 +173,14 @@ def test_arguments_that_are_no_json_are_a_value_error_at_every_read(text: str) -
             live.read()
 
 
+def test_arguments_that_become_json_after_all_are_read() -> None:
+    live = Live("tr")
+    with pytest.raises(ValueError, match="are no JSON"):
+        live.read()
+    live.add("ue")
+    assert live.read() is True
+
+
 def test_without_jiter_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jiter", None)  # an import now fails
     partial._parser.cache_clear()
