@@ -1295,3 +1295,22 @@ def test_snapshots_are_complete_objects() -> None:
 
 def test_the_accumulator_is_what_the_room_exports() -> None:
     assert accumulator_module.__all__ == ["Accumulator"]
+
+
+def test_a_call_is_found_by_its_id_as_far_as_it_has_come() -> None:
+    folded = fold(step_delta(function(0, '{"a"', id="call_a"), function(1, "{", id="call_b")))
+    found = folded.find_call("call_a")
+    assert found is not None
+    part, ended = found
+    assert not isinstance(part, msgspec.Struct)
+    assert getattr(part, "arguments").join() == '{"a"'  # noqa: B009 -- Part promises no arguments
+    assert not ended
+    assert folded.find_call("call_c") is None
+
+
+def test_a_call_of_an_ended_step_is_found_as_it_came() -> None:
+    whole = whole_function("call_a", "f", "{}", "out")
+    folded = fold(frame("thread.run.step.completed", step("step_1", "completed", calls=[whole])))
+    details = folded.steps[0].step_details
+    assert isinstance(details, ToolCallsStepDetails)
+    assert folded.find_call("call_a") == (details.tool_calls[0], True)
