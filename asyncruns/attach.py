@@ -12,7 +12,7 @@ from asyncruns.models import ENDED_RUN, Run
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from asyncruns.service import ByteStream, RunService
+    from asyncruns.service import RunService
 
 __all__ = ["SETTLED", "poll"]
 
@@ -62,23 +62,3 @@ async def poll(
         status = "unknown" if run is None else run.status
         message = f"run {run_id} did not end within the deadline (its status is {status})"
         raise RunTimeoutError(message, run=run) from exc
-
-
-class Attachment:
-    """A service of a run that is going already: there is nothing to send first."""
-
-    def __init__(self, service: RunService, thread_id: str, run_id: str) -> None:
-        self._run = Run(id=run_id, thread_id=thread_id, status="unknown")
-        self.retrieve = service.retrieve
-        self.list_steps = service.list_steps
-        self.list_messages = service.list_messages
-        self.submit = service.submit
-        self.cancel = service.cancel
-
-    async def open(self) -> ByteStream | Run:
-        """Give the run that is to be followed."""
-        return self._run
-
-    async def find(self) -> Run | None:
-        """Give the run again: it was known before its stream."""
-        return self._run

@@ -337,6 +337,7 @@ class RunStream:
             if self._is_at_rest():
                 return
             self._start_clock()
+            self._interrupted = False
             while True:
                 body = self._body
                 while (blocks := await self._read()) is not None:
@@ -561,7 +562,7 @@ class RunStream:
     async def _next_round(self) -> bool:
         """Answer the run's tool calls; False where there is nothing to answer, or nobody to."""
         run = self.run
-        if self._service is None or run is None or not self._rounds.due(run):
+        if self._closed or self._service is None or run is None or not self._rounds.due(run):
             return False
         try:
             async with self._in_time():

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from asyncruns.connections import ByteStream
-    from asyncruns.service import RunService
 
 __all__ = [
     "RUN",
     "Polling",
+    "RunAttachment",
     "RunControl",
     "RunCreation",
     "creator_of",
@@ -57,7 +57,11 @@ ThingT = TypeVar("ThingT")
 
 
 class RunControl:
-    """The requests of one run; `start` is the one that begins it, `run_id` is known if it goes."""
+    """The requests of one run; `start` is the one that begins it.
+
+    `thread_id` is used where the server leaves a run's thread out; `run_id` is known of a run that
+    goes already.
+    """
 
     def __init__(
         self,
@@ -93,19 +97,19 @@ class RunControl:
 
     async def retrieve(self, thread_id: str, run_id: str) -> tuple[Run, float | None]:
         """Look the run up; with it, the seconds that the server asks to wait."""
-        request = request_of("GET", run_path(thread_id, run_id), self._options)
+        request = request_of("GET", self._path(thread_id, run_id), self._options)
         response = await self.transport.send(request)
         return read_answer(RUN, response, request), _poll_after(response)
 
     async def list_steps(self, thread_id: str, run_id: str) -> list[RunStep]:
         """Give all steps of the run, oldest first."""
         params = {"order": "asc", "limit": _FULL_PAGE, **self._include, **self._options}
-        request = request_of("GET", run_path(thread_id, run_id) + "/steps", params)
+        request = request_of("GET", self._path(thread_id, run_id) + "/steps", params)
         return [step async for step in Paginator(self.transport, request, RUN_STEP_PAGE)]
 
     async def list_messages(self, thread_id: str, run_id: str) -> list[Message]:
         """Give all messages of the run, oldest first."""
-        path = path_of("/threads/{thread_id}/messages", thread_id=thread_id)
+        path = path_of("/threads/{thread_id}/messages", thread_id=thread_id or self._thread_id)
         params = {"run_id": run_id, "order": "asc", "limit": _FULL_PAGE, **self._options}
         request = request_of("GET", path, params)
         messages = Paginator(self.transport, request, MESSAGE_PAGE)
@@ -122,19 +126,31 @@ class RunControl:
         if self.transport.connections.are_full:
             return await self.submit_and_leave(thread_id, run_id, answer)
         params = {**self._options, **answer, "stream": True}
-        return await self.transport.open(submission(thread_id, run_id, params))
+        path = self._path(thread_id, run_id)
+        return await self.transport.open(submission(path, params))
 
     async def submit_and_leave(
         self, thread_id: str, run_id: str, answer: Mapping[str, object]
     ) -> Run:
         """Submit what the run waits for, without a stream."""
-        request = submission(thread_id, run_id, {**self._options, **answer})
+        request = submission(self._path(thread_id, run_id), {**self._options, **answer})
         return read_answer(RUN, await self.transport.send(request), request)
 
     async def cancel(self, thread_id: str, run_id: str) -> Run:
         """Begin to cancel the run."""
-        request = request_of("POST", run_path(thread_id, run_id) + "/cancel", self._options)
+        request = request_of("POST", self._path(thread_id, run_id) + "/cancel", self._options)
         return read_answer(RUN, await self.transport.send(request), request)
+
+    def _path(self, thread_id: str, run_id: str) -> str:
+        return run_path(thread_id or self._thread_id, run_id)
+
+
+class RunAttachment(RunControl):
+    """The requests of a run that is going already: there is nothing to send first."""
+
+    async def open(self) -> ByteStream | Run:
+        """Give the run, to be followed by polling."""
+        return Run(id=self._run_id, thread_id=self._thread_id, status="unknown")
 
 
 class RunCreation(RunControl):
@@ -293,7 +309,7 @@ class Polling:
                 self._rounds.forget()
 
 
-def stream_of(control: RunControl, service: RunService | None = None) -> RunStream:
+def stream_of(control: RunControl) -> RunStream:
     """The stream of a run, with the options of the call that asks for it."""
     options: Any = {
         name: control.params[name]
@@ -301,9 +317,7 @@ def stream_of(control: RunControl, service: RunService | None = None) -> RunStre
         if name in control.params
     }
     limiter = control.transport.thread_limiter
-    return RunStream(
-        service or control, thread_limiter=limiter, invocation=control.invocation, **options
-    )
+    return RunStream(control, thread_limiter=limiter, invocation=control.invocation, **options)
 
 
 def runs_path(thread_id: str) -> str:
@@ -316,10 +330,11 @@ def run_path(thread_id: str, run_id: str) -> str:
     return path_of("/threads/{thread_id}/runs/{run_id}", thread_id=thread_id, run_id=run_id)
 
 
-def submission(thread_id: str, run_id: str, params: Mapping[str, Any]) -> Request:
-    """The request that submits what a run waits for."""
-    path = run_path(thread_id, run_id) + "/submit_tool_outputs"
-    return request_of("POST", path, params, has_body=True, repeatable=False)
+def submission(path: str, params: Mapping[str, Any]) -> Request:
+    """The request that submits what the run at a path waits for."""
+    return request_of(
+        "POST", f"{path}/submit_tool_outputs", params, has_body=True, repeatable=False
+    )
 
 
 def _is_of(message: Message, run_id: str) -> bool:

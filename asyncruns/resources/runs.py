@@ -6,13 +6,13 @@ from typing import Literal, Unpack, overload
 
 from msgspec import UNSET, UnsetType
 
-from asyncruns.attach import Attachment
 from asyncruns.models import Run
 from asyncruns.pages import RUN_PAGE, Paginator
 from asyncruns.resources._base import Resource, request_of
 from asyncruns.resources._control import (
     RUN,
     Polling,
+    RunAttachment,
     RunControl,
     RunCreation,
     run_path,
@@ -152,7 +152,7 @@ class Runs(Resource):
         With `stream=True`, give the stream of what the run does then, opened.
         """
         outputs = {"tool_outputs": [*tool_outputs], "stream": stream}
-        request = submission(thread_id, run_id, {**outputs, **params})
+        request = submission(run_path(thread_id, run_id), {**outputs, **params})
         if stream is True:
             control = RunControl(
                 self._transport, request, params, thread_id=thread_id, run_id=run_id
@@ -178,8 +178,9 @@ class Runs(Resource):
         look; tool calls are answered if there is a `toolset`. No request is sent before iterating.
         """
         request = request_of("GET", run_path(thread_id, run_id), params)
-        control = RunControl(self._transport, request, params)
-        return stream_of(control, Attachment(control, thread_id, run_id))
+        return stream_of(
+            RunAttachment(self._transport, request, params, thread_id=thread_id, run_id=run_id)
+        )
 
     @keywords
     async def poll(self, run_id: str, thread_id: str, **params: Unpack[PollParams]) -> Run:
@@ -188,9 +189,8 @@ class Runs(Resource):
         Raises RunTimeoutError, with the run as last seen, after `deadline` seconds.
         """
         request = request_of("GET", run_path(thread_id, run_id), params)
-        return await Polling(RunControl(self._transport, request, params)).settled(
-            thread_id, run_id
-        )
+        control = RunControl(self._transport, request, params, thread_id=thread_id)
+        return await Polling(control).settled(thread_id, run_id)
 
     @keywords
     async def create_and_poll(self, *, thread_id: str, **params: Unpack[RunPollParams]) -> Run:
@@ -212,7 +212,9 @@ class Runs(Resource):
         **params: Unpack[SubmitPollParams],
     ) -> Run:
         """Submit the outputs of all calls that a run waits for, and poll it to its end."""
-        request = submission(thread_id, run_id, {**params, "tool_outputs": [*tool_outputs]})
+        request = submission(
+            run_path(thread_id, run_id), {**params, "tool_outputs": [*tool_outputs]}
+        )
         polling = Polling(RunControl(self._transport, request, params, thread_id=thread_id))
         with polling.traced():
             async with polling.in_time():
@@ -230,7 +232,7 @@ class Runs(Resource):
     ) -> RunStream:
         """Submit the outputs of all calls that a run waits for, and stream what it does then."""
         outputs = {"tool_outputs": [*tool_outputs], "stream": True}
-        request = submission(thread_id, run_id, {**params, **outputs})
+        request = submission(run_path(thread_id, run_id), {**params, **outputs})
         return stream_of(
             RunControl(self._transport, request, params, thread_id=thread_id, run_id=run_id)
         )

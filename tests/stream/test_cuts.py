@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asyncruns import Accumulator, APIConnectionError, EventDecoder, Run, StreamInterrupted
+from asyncruns import (
+    Accumulator,
+    APIConnectionError,
+    Client,
+    EventDecoder,
+    Run,
+    StreamInterrupted,
+)
 from asyncruns.attach import SETTLED
+from tests.stream.frames import RUN, frame, stream_answer
 from tests.stream.house import (
     Follower,
     Tools,
@@ -29,6 +38,8 @@ from tests.stream.proxy import (
     inject,
     swallow,
 )
+from tests.transport.wires import answer as answer_of
+from tests.transport.wires import wire
 
 if TYPE_CHECKING:
     from asyncruns.emulator import Script
@@ -197,3 +208,31 @@ async def test_a_look_that_is_refused_ends_the_repair() -> None:
                 await Follower(stream).follow()
         assert caught.value.run == stream.run
         assert "403" in str(caught.value.__cause__)
+
+
+async def test_a_run_that_does_not_name_its_thread_is_followed_all_the_same() -> None:
+    nameless = {name: value for name, value in RUN.items() if name != "thread_id"}
+    empty = answer_of(b'{"object": "list", "data": []}')
+    async with (
+        wire(
+            stream_answer(frame("thread.run.in_progress", nameless)),
+            answer_of(json.dumps({**nameless, "status": "requires_action"}).encode()),
+            empty,
+            empty,
+            stream_answer(frame("thread.run.completed", {**nameless, "status": "completed"})),
+        ) as server,
+        Client(base_url=server.url, api_key="") as client,
+        client.runs.stream(thread_id="thread_1", assistant_id="asst_1") as stream,
+    ):
+        await stream.until_done()
+        assert stream.outcome == "requires_action"
+        await stream.submit_approvals([])
+        await stream.until_done()
+    paths = [request.target.partition("?")[0] for request in server.requests]
+    assert paths == [
+        "/v1/threads/thread_1/runs",
+        "/v1/threads/thread_1/runs/run_1",
+        "/v1/threads/thread_1/runs/run_1/steps",
+        "/v1/threads/thread_1/messages",
+        "/v1/threads/thread_1/runs/run_1/submit_tool_outputs",
+    ]

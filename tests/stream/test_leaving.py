@@ -13,7 +13,7 @@ from asyncruns import Client, StreamInterrupted
 from asyncruns.emulator import Action, Context, Say, Wait
 from asyncruns.toolset import Toolset
 from tests.stream.house import Follower, House, Tools, one_call, opened, say_hello
-from tests.stream.proxy import CANCEL, CREATE, STREAMS, Cut, answer
+from tests.stream.proxy import CANCEL, CREATE, STREAMS, Cut, answer, stall
 from tests.transport.wires import until
 
 if TYPE_CHECKING:
@@ -103,6 +103,19 @@ async def test_a_stream_that_is_closed_under_its_reader_says_so(where: str) -> N
                 await reading
             assert house.held == 0
         assert house.proxy.count(r"submit_tool_outputs") == 0
+
+
+async def test_a_stream_that_is_closed_at_a_pause_runs_no_tools() -> None:
+    tools = Tools()
+    async with opened(one_call) as house:
+        house.proxy.plan(CREATE, stall(after="thread.run.requires_action"))
+        async with house.stream(toolset=tools.set) as stream:
+            reading = asyncio.create_task(stream.until_done())
+            await until(lambda: stream.run and stream.run.status == "requires_action")
+            await stream.aclose()
+            await reading
+        assert stream.outcome == "requires_action"
+        assert tools.asked == []
 
 
 async def test_a_client_that_is_closed_ends_its_streams() -> None:
