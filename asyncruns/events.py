@@ -345,7 +345,7 @@ class EventDecoder:
             event = decode_block(rest)
         except StreamError:
             event = None
-        if event is None or (isinstance(event, UnknownEvent) and not _is_json(event.raw)):
+        if event is None or (isinstance(event, UnknownEvent) and not is_json(event.raw)):
             self.leftover = rest
             return iter(())
         self.leftover = b""
@@ -407,7 +407,7 @@ def _opened(data: bytes) -> tuple[str, bytes]:
     return envelope.event, bytes(envelope.data)
 
 
-def _is_json(data: bytes) -> bool:
+def is_json(data: bytes) -> bool:
     try:
         decode_json(data)
     except ValueError:

@@ -39,6 +39,8 @@ class Rounds:
         on_tool_error: ToolErrorPolicy = "report",
         thread_limiter: anyio.CapacityLimiter | None = None,
     ) -> None:
+        if on_tool_error not in {"report", "raise"}:
+            raise ValueError(f"on_tool_error must be report or raise, not {on_tool_error!r}")
         self._toolset = toolset
         self._max_rounds = max_rounds
         self._max_parallel = max_parallel_tools

@@ -32,8 +32,8 @@ from asyncruns.events import (
     ThreadMessageDelta,
     ThreadRunStepDelta,
     UnknownEvent,
-    _is_json,
     decode_block,
+    is_json,
 )
 from asyncruns.follow import Pace, is_transient, look
 from asyncruns.handler import Dispatch, RunHandler
@@ -140,6 +140,8 @@ class RunStream:
             on_tool_error=on_tool_error,
             thread_limiter=thread_limiter,
         )
+        if on_interrupt not in {"recover", "raise"}:
+            raise ValueError(f"on_interrupt must be recover or raise, not {on_interrupt!r}")
         self._recovers = on_interrupt == "recover"
         self._patience = recovery_deadline
         self._deadline = deadline
@@ -469,7 +471,7 @@ class RunStream:
     def _taken(self, block: bytes) -> Event | None:
         """The event of a block, folded, and what it means for the stream itself."""
         event = decode_block(block)
-        if self._over and isinstance(event, UnknownEvent) and not _is_json(event.raw):
+        if self._over and isinstance(event, UnknownEvent) and not is_json(event.raw):
             return None  # of a last block without an end, only whole data counts
         if event is not None:
             self._accumulator.apply(event)

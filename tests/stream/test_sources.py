@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -222,3 +222,13 @@ async def test_messages_that_interleave_give_what_each_has() -> None:
 
 async def test_a_message_that_ends_otherwise_is_not_given_twice() -> None:
     assert await texts(text_frame("Hullo"), message_frame("completed", "Hello")) == "Hullo"
+
+
+@pytest.mark.parametrize(
+    ("option", "values"),
+    [("on_interrupt", "recover or raise"), ("on_tool_error", "report or raise")],
+)
+def test_a_choice_that_there_is_not_is_refused_at_once(option: str, values: str) -> None:
+    wrong: Any = {option: "retry"}
+    with pytest.raises(ValueError, match=f"{option} must be {values}, not 'retry'"):
+        RunStream(Source(b""), **wrong)
