@@ -252,8 +252,8 @@ class Proxy:
     """The server's URL, by way of the proxy."""
     lines: list[str] = field(default_factory=list[str])
     """The first line of each request."""
-    answers: list[bytes] = field(default_factory=list[bytes])
-    """What each request was answered with, by the order of their ends."""
+    answers: list[bytearray] = field(default_factory=list[bytearray])
+    """What each request was answered with so far."""
     open: int = 0
     """How many connections of clients are open."""
     accepted: int = 0
@@ -288,6 +288,7 @@ class Proxy:
 
     async def _carry_out(self, exchange: Exchange, client: Client) -> None:
         self.lines.append(exchange.line)
+        self.answers.append(exchange.sent)
         faults = [plan.fault for plan in self.plans if plan.takes(exchange.line)]
         acting = asyncio.ensure_future((faults or [relay])[0](exchange))
         leaving = asyncio.ensure_future(client.reader.read(1))
@@ -297,7 +298,6 @@ class Proxy:
                 raise ConnectionAbortedError("the client has left")
             await acting
         finally:
-            self.answers.append(bytes(exchange.sent))
             for running in (acting, leaving):
                 running.cancel()
             _, early = await asyncio.gather(acting, leaving, return_exceptions=True)
@@ -333,9 +333,9 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def body_of(answer: bytes) -> bytes:
+def body_of(answer: bytes | bytearray) -> bytes:
     """The body in the HTTP chunks of an answer, as far as it goes."""
-    rest = answer.partition(b"\r\n\r\n")[2]
+    rest = bytes(answer).partition(b"\r\n\r\n")[2]
     body = b""
     while rest:
         size, _, rest = rest.partition(b"\r\n")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asyncruns import (
+    BadRequestError,
     Client,
     MaxRoundsExceeded,
     NotFoundError,
@@ -234,6 +235,30 @@ async def test_a_server_that_cannot_be_reached_is_waited_for_so_long() -> None:
                 await stream.until_done()
 
 
+async def test_other_messages_of_the_thread_are_left_out() -> None:
+    """A server that does not know the filter by run lists the thread."""
+
+    def message(name: str, role: str, **fields: Any) -> dict[str, Any]:
+        common = {"thread_id": "thread_1", "status": "completed", "content": []}
+        return {"id": name, "object": "thread.message", "role": role, **common, **fields}
+
+    listed = [
+        message("question", "user", run_id=None),
+        message("older", "assistant", run_id="run_0"),
+        message("nameless", "assistant"),
+        message("mine", "assistant", run_id="run_1"),
+    ]
+    pages = ({"object": "list", "data": data} for data in ([], listed))
+    async with (
+        wire(
+            polled("completed", 1), *(answer_of(json.dumps(page).encode()) for page in pages)
+        ) as server,
+        Client(base_url=server.url, api_key="") as client,
+        client.runs.attach("run_1", thread_id="thread_1") as stream,
+    ):
+        assert [found.id for found in await stream.get_final_messages()] == ["nameless", "mine"]
+
+
 # Polling
 
 
@@ -356,6 +381,18 @@ async def test_a_polled_run_is_answered_once(*, forward: bool) -> None:
         assert run.status == "completed"
         assert len(tools.asked) == len(set(tools.asked)) == 6
         assert house.proxy.count(SUBMIT) == (3 if forward else 4)
+
+
+async def test_a_polled_run_s_refusal_is_raised() -> None:
+    tools = Tools()
+    async with opened(one_call) as house:
+        house.proxy.plan(SUBMIT, answer("400 Bad Request"))
+        with pytest.raises(BadRequestError):
+            await house.client.runs.create_and_poll(
+                thread_id=house.thread(), assistant_id=house.assistant, toolset=tools.set
+            )
+        assert tools.asked == ["Oslo"]
+        assert house.proxy.count(SUBMIT) == 1
 
 
 async def test_a_polled_run_is_stopped_after_max_rounds() -> None:

@@ -18,10 +18,10 @@ from asyncruns import (
     StreamInterrupted,
 )
 from asyncruns import stream as stream_room
-from asyncruns.emulator import Action, Context, Fail, Incomplete, ManualClock, Say, Wait
+from asyncruns.emulator import Action, Call, Context, Fail, Incomplete, ManualClock, Say, Wait
 from tests.stream.frames import frame
 from tests.stream.house import Follower, Tools, one_call, opened, say_hello
-from tests.stream.proxy import CREATE, RETRIEVE, Cut, answer, inject, stall
+from tests.stream.proxy import CREATE, RETRIEVE, SUBMIT, Cut, answer, inject, stall
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -88,6 +88,22 @@ async def test_an_error_before_a_pause_is_no_error() -> None:
             seen = await Follower(stream).follow()
         assert stream.outcome == "completed"
         assert tools.asked == ["Oslo"]
+        (await house.truth_of(stream)).assert_is(seen.accumulator)
+
+
+async def call_and_wait(_: Context) -> AsyncGenerator[Action, Any]:
+    yield Call("weather", {"city": "Oslo"})
+    yield Wait(0.3)
+
+
+async def test_an_error_before_a_pause_is_forgotten_after_it() -> None:
+    async with opened(call_and_wait) as house:
+        error = frame("error", ERROR) + DONE
+        house.proxy.plan(CREATE, inject(error, after="thread.run.in_progress", then="end"))
+        house.proxy.plan(SUBMIT, Cut(events=3))
+        async with house.stream(toolset=Tools().set) as stream:
+            seen = await Follower(stream).follow()
+        assert stream.outcome == "completed"
         (await house.truth_of(stream)).assert_is(seen.accumulator)
 
 
