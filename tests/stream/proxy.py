@@ -146,7 +146,10 @@ def stall(*, after: str, comments: bool = False) -> Fault:
 
 
 def inject(data: bytes, *, after: str, then: str = "go on") -> Fault:
-    """Send more after an event; then `go on`, `end` the body or `reset` the connection."""
+    """Send more after an event; then `go on`, `end` the body or `reset` the connection.
+
+    `<id>` in the data stands for the id of the event's object.
+    """
 
     async def act(exchange: Exchange) -> None:
         await exchange.forward()
@@ -154,7 +157,8 @@ def inject(data: bytes, *, after: str, then: str = "go on") -> Fault:
         async for piece in exchange.pieces():
             await exchange.send(piece)
             if mark in piece:
-                await exchange.send(chunk(data))
+                found = re.search(rb'"id":"([^"]+)"', piece)
+                await exchange.send(chunk(data.replace(b"<id>", found[1] if found else b"")))
                 if then == "end":
                     await exchange.send(chunk(b""))
                 elif then == "reset":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,8 @@ from asyncruns import (
 from asyncruns.toolset import ToolOutput, calls_of
 from tests.stream.frames import DONE, run_frame, stream_answer
 from tests.stream.house import Follower, one_call, opened, say_hello, three_rounds
-from tests.stream.proxy import CREATE, SUBMIT, Cut, swallow
-from tests.transport.wires import wire
+from tests.stream.proxy import CREATE, SUBMIT, Cut, Exchange, relay, stall, swallow
+from tests.transport.wires import until, wire
 
 if TYPE_CHECKING:
     from asyncruns import Run, RunStream
@@ -122,6 +123,40 @@ async def test_a_closed_stream_takes_no_answer() -> None:
             await stream.submit(outputs_of(stream))
         assert stream.outcome == "requires_action"
         assert house.proxy.count(SUBMIT) == 0
+
+
+async def test_an_answer_from_another_task_is_refused_while_one_is_reading() -> None:
+    async with opened(one_call) as house:
+        house.proxy.plan(CREATE, stall(after="thread.run.requires_action"))
+        async with house.stream() as stream:
+            reading = asyncio.create_task(stream.until_done())
+            await until(lambda: calls_of(stream.run))
+            with pytest.raises(AsyncRunsError, match="another task is reading"):
+                await stream.submit(outputs_of(stream))
+            await stream.aclose()
+            await reading
+        assert house.proxy.count(SUBMIT) == 0
+
+
+async def test_an_answer_that_gets_through_to_a_closed_stream_leaves_nothing_open() -> None:
+    arrived, leave = asyncio.Event(), asyncio.Event()
+
+    async def wait(exchange: Exchange) -> None:
+        arrived.set()
+        await leave.wait()
+        await relay(exchange)
+
+    async with opened(one_call) as house:
+        house.proxy.plan(SUBMIT, wait)
+        async with house.stream() as stream:
+            await stream.until_done()
+            answering = asyncio.create_task(stream.submit(outputs_of(stream)))
+            await arrived.wait()
+            await stream.aclose()
+            leave.set()
+            with pytest.raises(StreamInterrupted, match="closed here"):
+                await answering
+            assert house.held == 0
 
 
 @pytest.mark.parametrize("forward", [False, True])

@@ -20,7 +20,7 @@ from asyncruns import (
 from asyncruns import stream as stream_room
 from asyncruns.emulator import Action, Call, Context, Fail, Incomplete, ManualClock, Say, Wait
 from tests.stream.frames import frame
-from tests.stream.house import Follower, Tools, one_call, opened, say_hello
+from tests.stream.house import Follower, Tools, assert_same, one_call, opened, say_hello
 from tests.stream.proxy import CREATE, RETRIEVE, SUBMIT, Cut, answer, inject, stall
 
 if TYPE_CHECKING:
@@ -157,6 +157,18 @@ async def test_garbage_before_the_end_is_repaired(garbage: bytes, *, defers: boo
             await (stream.until_done() if defers else Follower(stream).follow())
         assert stream.outcome == "completed"
         (await house.truth_of(stream)).assert_is(stream)
+
+
+@pytest.mark.parametrize("defers", [False, True])
+async def test_a_delta_that_cannot_be_read_is_repaired(*, defers: bool) -> None:
+    garbage = frame("thread.run.step.delta", '{"id":"<id>","delta":{"step_details":7}}')
+    async with opened(one_call) as house:
+        house.proxy.plan(CREATE, inject(garbage, after="thread.run.step.in_progress"))
+        async with house.stream() as stream:
+            await (stream.until_done() if defers else Follower(stream).follow())
+        assert stream.outcome == "requires_action"
+        assert house.proxy.count(RETRIEVE) == 1
+        assert_same(stream.steps, (await house.truth_of(stream)).steps)
 
 
 @pytest.mark.parametrize("defers", [False, True])

@@ -190,6 +190,24 @@ async def test_a_stream_ends_once() -> None:
     assert ends == ["end"]
 
 
+async def test_a_long_chunk_lets_others_have_their_turn() -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    frames = [run_frame("in_progress")] * 1000
+    async with RunStream(Source(b"".join([*frames, run_frame("completed"), DONE]))) as stream:
+        counting = asyncio.create_task(count())
+        async for _ in stream:
+            pass
+        counting.cancel()
+    assert 5 <= turns <= 20
+
+
 # Texts
 
 
