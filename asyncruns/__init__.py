@@ -13,6 +13,7 @@ from asyncruns.accumulator import *  # noqa: F403 -- each room's __all__ is its 
 from asyncruns.errors import *  # noqa: F403
 from asyncruns.events import *  # noqa: F403
 from asyncruns.handler import *  # noqa: F403
+from asyncruns.jobs import *  # noqa: F403
 from asyncruns.models import *  # noqa: F403
 from asyncruns.options import *  # noqa: F403
 from asyncruns.service import *  # noqa: F403
@@ -25,6 +26,7 @@ from . import (
     errors,
     events,
     handler,
+    jobs,
     models,
     options,
     service,
@@ -73,6 +75,7 @@ __all__ += accumulator.__all__
 __all__ += errors.__all__
 __all__ += events.__all__
 __all__ += handler.__all__
+__all__ += jobs.__all__
 __all__ += models.__all__
 __all__ += options.__all__
 __all__ += service.__all__

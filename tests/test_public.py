@@ -15,6 +15,7 @@ ROOMS = (
     "errors",
     "events",
     "handler",
+    "jobs",
     "models",
     "options",
     "service",
