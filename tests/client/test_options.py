@@ -91,3 +91,32 @@ async def test_connections_are_shared_and_closed_together() -> None:
 def test_the_kind_of_client_stays() -> None:
     client = AzureClient(azure_endpoint="https://x", api_key="k", api_version="v")
     assert type(client.with_options(timeout=1)) is AzureClient
+
+
+async def test_hooks_are_added_and_the_client_itself_tells_no_more_than_before() -> None:
+    told: list[str] = []
+    async with (
+        wire(FAILURE, answer(RUN)) as server,
+        Client(
+            api_key="",
+            base_url=server.url,
+            retries=RetryPolicy(sleep=no_sleep),
+            on_retry=lambda info: told.append(f"client {info.attempt}"),
+        ) as client,
+    ):
+        other = client.with_options(
+            on_request=lambda info: told.append(f"request {info.attempt}"),
+            on_response=lambda info: told.append(f"response {info.status}"),
+            on_retry=lambda info: told.append(f"other {info.attempt}"),
+        )
+        await other.runs.retrieve("run_1", thread_id="t")
+        assert told == [
+            "request 1",
+            "response 500",
+            "client 1",
+            "other 1",
+            "request 2",
+            "response 200",
+        ]
+        await client.runs.retrieve("run_1", thread_id="t")
+        assert len(told) == 6
