@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from asyncruns.accumulator import *  # noqa: F403 -- each room's __all__ is its public face
+from asyncruns.dedupe import DEDUPE_KEY
 from asyncruns.errors import *  # noqa: F403
 from asyncruns.events import *  # noqa: F403
 from asyncruns.handler import *  # noqa: F403
@@ -59,6 +60,7 @@ _LATE = {
 }
 
 __all__ = [
+    "DEDUPE_KEY",
     "AzureClient",
     "Client",
     "RateLimits",
