@@ -33,7 +33,15 @@ class RunContext(msgspec.Struct, frozen=True):
     run: Run
     """The run, as it asked for the call."""
     call_id: str
-    """The tool call's id; with the run's id a key that names this call for ever."""
+    """The tool call's id."""
+
+    @property
+    def idempotency_key(self) -> str:
+        """The run's id and the call's: the same whenever, and wherever, the call is carried out.
+
+        A call whose worker died is carried out again, and its effect should not come twice.
+        """
+        return f"{self.run.id}:{self.call_id}"
 
 
 class ToolFunction:

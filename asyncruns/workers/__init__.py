@@ -3,18 +3,18 @@
 The engine is procrastinate; the extra `workers` brings it.
 """
 
+from asyncruns.workers.errors import DatabaseError, JobConflictError, UnknownJobError
+
 try:
-    import procrastinate as _procrastinate  # noqa: F401 -- an extra, and its absence is explained
-    import psycopg_pool as _psycopg_pool  # noqa: F401
+    from asyncruns.workers.queue import RunQueue
+    from asyncruns.workers.rows import JobState, JobStatus
+    from asyncruns.workers.worker import RunWorker
 except ModuleNotFoundError as exc:
+    if (exc.name or "").partition(".")[0] not in {"procrastinate", "psycopg", "psycopg_pool"}:
+        raise
     raise ModuleNotFoundError(
         f"asyncruns.workers needs {exc.name}: pip install 'asyncruns[workers]'", name=exc.name
     ) from exc
-
-from asyncruns.workers.errors import DatabaseError, JobConflictError, UnknownJobError
-from asyncruns.workers.queue import RunQueue
-from asyncruns.workers.rows import JobState, JobStatus
-from asyncruns.workers.worker import RunWorker
 
 __all__ = [
     "DatabaseError",

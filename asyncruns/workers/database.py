@@ -36,6 +36,9 @@ MAX_CONNECTIONS: Final = 8
 ATTEMPTS: Final = 4
 """How often a statement that may be repeated is sent before its failure counts."""
 
+_SHORT: Final = "SET LOCAL idle_in_transaction_session_timeout = '10s'"
+"""What keeps the locks of a process that is stopped within a transaction from lasting."""
+
 _SHAPE: Final = "postgresql://user:password@host:5432/name"
 
 
@@ -63,6 +66,7 @@ class Database:
             min_size=1,
             max_size=MAX_CONNECTIONS,
             open=False,
+            configure=_commit_each_statement,
             check=AsyncConnectionPool.check_connection,
             name="asyncruns",
         )
@@ -83,7 +87,8 @@ class Database:
     async def transaction(self) -> AsyncGenerator[Connection]:
         """A connection with a transaction that is committed at the block's end."""
         with failing_clearly(self._password):
-            async with self.pool.connection() as connection:
+            async with self.pool.connection() as connection, connection.transaction():
+                await connection.execute(_SHORT)
                 yield connection
 
     async def rows(self, query: LiteralString, **values: object) -> list[Row]:
@@ -93,14 +98,20 @@ class Database:
         """
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                async with self.transaction() as connection:
-                    cursor = await connection.execute(query, values)
-                    return await cursor.fetchall() if cursor.description else []
+                with failing_clearly(self._password):
+                    async with self.pool.connection() as connection:
+                        cursor = await connection.execute(query, values)
+                        return await cursor.fetchall() if cursor.description else []
             except DatabaseError as exc:
                 if not isinstance(exc.__cause__, psycopg.OperationalError) or attempt == ATTEMPTS:
                     raise
             await asyncio.sleep(0.1 * 2**attempt)
         raise AssertionError("unreachable")
+
+
+async def _commit_each_statement(connection: Connection) -> None:
+    """Make each statement a transaction: a process that is stopped after one holds no lock."""
+    await connection.set_autocommit(True)
 
 
 @contextmanager

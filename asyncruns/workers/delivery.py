@@ -303,7 +303,7 @@ def _is_permanent(exc: BaseException | None) -> bool:
 
 
 def _pause(exc: Exception, failures: int) -> float:
-    """Seconds until the next attempt: growing, some of it random, and at least what is asked for."""
+    """Seconds until the next attempt: growing, some at random, and no less than is asked for."""
     asked = exc.retry_after if isinstance(exc, APIStatusError) else None
     grown = min(2.0**failures, LONGEST_PAUSE)
     return max(asked or 0, grown * random.uniform(0.75, 1.25))  # noqa: S311 -- spreads load

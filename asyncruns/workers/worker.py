@@ -130,7 +130,7 @@ class RunWorker:
                 await asyncio.wait(tasks)
 
     async def _serve(self, app: procrastinate.App, queues: tuple[str, ...], slots: int) -> None:
-        """Run the engine's worker, and another where it fails: after a long sleep nobody knows it."""
+        """Run the engine's worker, and another where it fails: a sleeper is forgotten."""
         while True:
             try:
                 await app.run_worker_async(
