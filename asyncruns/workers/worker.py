@@ -16,7 +16,7 @@ from asyncruns.workers.errors import DatabaseError
 from asyncruns.workers.lease import Lease
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Mapping
 
     import procrastinate
 
@@ -26,10 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["RunWorker"]
 
 TICK: Final = 1.0
-"""Seconds between two heartbeats, and two looks at what has become of the jobs held here."""
-
-RESCUE_PAUSE: Final = 5.0
-"""Seconds between two looks for silent workers, at most."""
+"""Seconds between two heartbeats, and two looks at what has become of the jobs."""
 
 POLL: Final = 2.0
 """Seconds between two looks for new jobs, of which a worker is told at once as a rule."""
@@ -85,6 +82,8 @@ class RunWorker:
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._deliveries: set[Delivery] = set()
         self._stop = asyncio.Event()
+        self._beat_at: float | None = None
+        self._judges_from = 0.0
 
     @property
     def name(self) -> str:
@@ -102,7 +101,6 @@ class RunWorker:
 
     async def run(self) -> None:
         """Work until `stop` is called; raises DatabaseError where the queue has no tables."""
-        silence = self._queue.silence
         await self._queue.counts()  # tells at once what is wrong with the database
         app = engine(self._queue.connector)
         manager = app.job_manager
@@ -112,12 +110,7 @@ class RunWorker:
             asyncio.create_task(self._serve(app, queues, slots))
             for queues, slots in self._slots.items()
         ]
-        watching = [
-            asyncio.create_task(self._repeat(self._tick, manager, min(TICK, silence / 4))),
-            asyncio.create_task(
-                self._repeat(self._rescue, manager, min(RESCUE_PAUSE, silence / 4))
-            ),
-        ]
+        watching = [asyncio.create_task(self._watch(manager))]
         try:
             await self._stop.wait()
         finally:
@@ -167,24 +160,36 @@ class RunWorker:
         finally:
             self._deliveries.discard(delivery)
 
-    async def _repeat(
-        self, act: Callable[[JobManager], Awaitable[None]], manager: JobManager, pause: float
-    ) -> None:
-        """Act again and again; a database that is away is back some time."""
+    async def _watch(self, manager: JobManager) -> None:
+        """Tell again and again that the worker is alive, and look after the jobs of all."""
         while True:
             try:
-                await act(manager)
+                await manager.beat()
+                if self._may_judge():
+                    for key in await manager.rescue(self._queue.silence):
+                        _log.warning("job %s: its worker is silent, another goes on with it", key)
+                await self._tell_deliveries()
             except (ConnectorException, DatabaseError) as exc:
                 _log.warning("the database does not answer: %s", exc.__cause__ or exc)
-            await asyncio.sleep(pause)
+            await asyncio.sleep(min(TICK, self._queue.silence / 4))
 
-    async def _tick(self, manager: JobManager) -> None:
-        """Tell that the worker is alive, and its deliveries what others want of their jobs."""
-        await manager.beat()
+    def _may_judge(self) -> bool:
+        """Whether the silence of others says something: not so after a time without heartbeats.
+
+        The database was away then, or we were, and they get the time to be heard again.
+        """
+        now, silence = asyncio.get_running_loop().time(), self._queue.silence
+        if self._beat_at is not None and now - self._beat_at > silence / 2:
+            self._judges_from = now + silence
+        self._beat_at = now
+        return now >= self._judges_from
+
+    async def _tell_deliveries(self) -> None:
+        """Tell the deliveries what others want of their jobs."""
         deliveries = list(self._deliveries)
-        if not deliveries:
-            return
         ids = [delivery.lease.engine_id for delivery in deliveries]
+        if not ids:
+            return
         rows = {row["id"]: row for row in await self._queue.database.rows(_HELD, ids=ids)}
         for delivery in deliveries:
             row = rows.get(delivery.lease.engine_id)
@@ -192,8 +197,3 @@ class RunWorker:
                 delivery.lose()
             elif row["cancel_requested"]:
                 delivery.call_off()
-
-    async def _rescue(self, manager: JobManager) -> None:
-        """Give the jobs of dead workers to the living."""
-        for key in await manager.rescue(self._queue.silence):
-            _log.warning("job %s: its worker is silent, another goes on with it", key)

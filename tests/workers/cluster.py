@@ -34,7 +34,7 @@ class Cluster:
         self._databases = 0
 
     def create(self) -> None:
-        """Lay the cluster out: passwords are asked for, and nothing is synced to the disk."""
+        """Lay the cluster out: it asks for passwords, and does not wait for the disk."""
         secret = self._folder / "password"
         secret.write_text(PASSWORD)
         if os.geteuid() == 0:
@@ -53,7 +53,6 @@ class Cluster:
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": self._folder,
             "fsync": "off",
-            "synchronous_commit": "off",
             "shared_buffers": "16MB",
         }
         options = " ".join(f"-c {name}={value}" for name, value in settings.items())
