@@ -20,7 +20,7 @@ __all__ = ["CONNECTION", "Connection"]
 
 CONNECTION: Final = (
     Flag("api-key", TEXT, "The key; an empty one for servers that ask for none. [OPENAI_API_KEY]"),
-    Flag("base-url", TEXT, "The prefix of all paths. [OPENAI_BASE_URL]"),
+    Flag("base-url", TEXT, "The prefix of all paths; OpenAI's own unless given. [OPENAI_BASE_URL]"),
     Flag("organization", TEXT, "Who pays, as a header. [OPENAI_ORG_ID]"),
     Flag("project", TEXT, "The project, as a header. [OPENAI_PROJECT_ID]"),
     Flag("timeout", SECONDS, "Seconds that one attempt at a request may take; 60 unless given."),
