@@ -123,7 +123,7 @@ _TOOL_FIELDS: Final = (
             Flag(
                 "strict",
                 BOOLEAN,
-                "Whether arguments follow the schema exactly; false unless given.",
+                "Whether arguments follow them exactly; false unless given.",
             ),
         ),
     ),
@@ -135,7 +135,7 @@ _TOOL_FIELDS: Final = (
             Flag(
                 "max-num-results",
                 INTEGER,
-                "How many results at most, 1 to 50; 20 or 5, by the model.",
+                "How many results at most, 1 to 50.",
             ),
             Flag(
                 "ranking-options",
@@ -205,9 +205,7 @@ _RESPONSE_FORMAT: Final = Flag(
                 Flag("name", TEXT, "The schema's name."),
                 Flag("description", TEXT, "What the format is for."),
                 Flag("schema", OBJECT, "The JSON Schema itself."),
-                Flag(
-                    "strict", BOOLEAN, "Whether the answer follows it exactly; false unless given."
-                ),
+                Flag("strict", BOOLEAN, "Whether it is followed exactly; false unless given."),
             ),
         ),
     ),
@@ -224,7 +222,7 @@ _SAMPLING: Final = (
     Flag(
         "temperature",
         NUMBER,
-        "The sampling temperature, 0 (focused) to 2 (random); 1 unless given.",
+        "The sampling temperature, 0 to 2; 1 unless given.",
     ),
     Flag("top-p", NUMBER, "The probability mass of tokens to sample from, 0 to 1; 1 unless given."),
 )
