@@ -122,7 +122,7 @@ class FlagOption(click.Option):
         value: Any = [] if self.flag.many else start
         for path, item, many in given:
             if not path:
-                value = _with(value, item) if many else item
+                value = _with(value, item) if many and item is not None else item
             elif self.flag.many:
                 new = not value or (not many and _is_set(value[-1], path))
                 newest = None if new else value.pop()
@@ -159,7 +159,7 @@ class FlagOption(click.Option):
             return (), self.flag
         if name in self.inner:
             return self.inner[name]
-        return tuple(name.split(".")[1:]), Flag(name, TEXT, "")
+        return (name.partition(".")[2],), Flag(name, TEXT, "")
 
     def _set(self, value: Any, path: Path, item: Any, *, many: bool) -> Any:
         """Give the object with a field set; the object itself stays as it is."""
@@ -173,6 +173,12 @@ class FlagOption(click.Option):
         else:
             new = _with(new, item) if many else item
         return {**(value or {}), name: new}
+
+
+def _row(name: str, flag: Flag, facts: Sequence[str] = ()) -> tuple[str, str]:
+    facts = [*facts, *["repeatable"] * flag.many]
+    text = f"{flag.help}  [{', '.join(facts)}]" if facts else flag.help
+    return f"{name} {flag.kind.metavar}", text
 
 
 class _FlagType(click.ParamType[Any]):
@@ -201,12 +207,6 @@ class _FlagType(click.ParamType[Any]):
         return [CompletionItem(word) for word in self._words if word.startswith(incomplete)]
 
 
-def _row(name: str, flag: Flag, facts: Sequence[str] = ()) -> tuple[str, str]:
-    facts = [*facts, *["repeatable"] * flag.many]
-    text = f"{flag.help}  [{', '.join(facts)}]" if facts else flag.help
-    return f"{name} {flag.kind.metavar}", text
-
-
 def undotted(parameters: Iterable[click.Parameter], words: Sequence[str]) -> list[str]:
     """Write dotted flags as the flag that they belong to; the word after one knows its name.
 
@@ -224,12 +224,10 @@ def undotted(parameters: Iterable[click.Parameter], words: Sequence[str]) -> lis
         if option is None or not (equals or _takes(option, rest)):
             written.append(word)  # click knows what to say of it
             continue
-        if not equals:
-            value = rest.pop(0)
         if isinstance(option, FlagOption) and "." in name:
-            written += [f"--{option.flag.name}", Dotted(value, name)]
+            written += [f"--{option.flag.name}", Dotted(value if equals else rest.pop(0), name)]
         else:
-            written.append(f"{name}={value}")
+            written += [word] if equals else [word, rest.pop(0)]
     return written
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -39,6 +40,9 @@ __all__ = [
 
 _DOTS: Final = frozenset({".", ".."})
 """Ids that a path would take for a direction."""
+
+_WHOLE: Final = re.compile(r"[-+]?[0-9]{1,300}")
+_NUMBER: Final = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 
 _PARTS: Final = "[{"
 """How the parts of a message begin; no other text is taken for JSON."""
@@ -130,21 +134,17 @@ def _url(text: str) -> str:
 def _integer(text: str) -> int | None:
     if text == "null":
         return None
-    try:
-        return int(text)
-    except ValueError as exc:
-        raise ValueError(f"expected a whole number, got '{text}'") from exc
+    if not _WHOLE.fullmatch(text):
+        raise ValueError(f"expected a whole number, got '{text}'")
+    return int(text)
 
 
 def _number(text: str) -> float | None:
-    if text == "null":
-        return None
-    try:
-        number = int(text) if text.lstrip("+-").isdecimal() else float(text)
-    except ValueError as exc:
-        raise ValueError(f"expected a number, got '{text}'") from exc
-    if not math.isfinite(number):
-        raise ValueError(f"expected a finite number, got '{text}'")
+    if text == "null" or _WHOLE.fullmatch(text):
+        return _integer(text)
+    number = float(text) if _NUMBER.fullmatch(text) else math.inf
+    if math.isinf(number):
+        raise ValueError(f"expected a number, got '{text}'")
     return number
 
 
@@ -172,7 +172,8 @@ def _boolean(text: str) -> bool | None:
 def _objects(text: str) -> Any:
     """An item of a list, or a list of them; null in the place of the whole list."""
     value = _json(text)
-    for item in value if isinstance(value, list) else [value or {}]:
+    items = value if isinstance(value, list) else [] if value is None else [value]
+    for item in items:
         if not isinstance(item, dict):
             raise _expected("an object", item)
     return value
