@@ -131,8 +131,14 @@ def test_a_flag_becomes_a_value_of_its_kind(words: str, params: dict[str, Any]) 
             {"metadata": {"order": "12", "a-b": "c=d", "a.b.c": "x"}},
         ),
         (
-            '--tool {"type":"a"} --tool.type function --tool.function.name f '
-            "--tool.function.strict true --tool.type b",
+            "--additional-message.metadata.a b --additional-message.metadata.c=d",
+            {"additional_messages": [{"metadata": {"a": "b", "c": "d"}}]},
+        ),
+        (
+            (
+                '--tool {"type":"a"} --tool.type function --tool.function.name f '
+                "--tool.function.strict true --tool.type b"
+            ),
             {
                 "tools": [
                     {"type": "a"},
@@ -142,8 +148,10 @@ def test_a_flag_becomes_a_value_of_its_kind(words: str, params: dict[str, Any]) 
             },
         ),
         (
-            "--additional-message.content one --additional-message.role user "
-            "--additional-message.content two --additional-message.role assistant",
+            (
+                "--additional-message.content one --additional-message.role user "
+                "--additional-message.content two --additional-message.role assistant"
+            ),
             {
                 "additional_messages": [
                     {"content": "one", "role": "user"},
@@ -152,8 +160,10 @@ def test_a_flag_becomes_a_value_of_its_kind(words: str, params: dict[str, Any]) 
             },
         ),
         (
-            '--additional-message.attachment {"file_id":"f"} --additional-message.role user '
-            '--additional-message.attachment {"file_id":"g"}',
+            (
+                '--additional-message.attachments {"file_id":"f"} --additional-message.role user '
+                '--additional-message.attachments {"file_id":"g"}'
+            ),
             {
                 "additional_messages": [
                     {"attachments": [{"file_id": "f"}, {"file_id": "g"}], "role": "user"}
@@ -239,7 +249,7 @@ def test_a_value_of_another_kind_is_refused_by_its_flag(words: str, complaint: s
     with pytest.raises(click.BadParameter) as refused:
         created(flag, *(rest.split(" ") if " --" in rest else [rest]))
     assert complaint in refused.value.format_message()
-    last = [word for word in words.split(" ") if word.startswith("--")][0]
+    last = next(word for word in words.split(" ") if word.startswith("--"))
     assert f"'{last}'" in refused.value.format_message()
 
 
