@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
-from contextlib import closing, contextmanager
-from http.client import HTTPConnection
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlsplit
 
 import pytest
-from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from asyncruns.emulator import Call, Context, Emulator, Say
+from tests.cli.house import House, opened, speak_and_call
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator
+    from collections.abc import Generator
 
-    from asyncruns.emulator import Action
     from tests.cli.conftest import Ended, Run
+
+README = Path(__file__).parents[2] / "README.md"
 
 OF_RUN = "--api-key 'My API Key' --thread-id thread_id --run-id run_id"
 RUNS = "/threads/thread_id/runs"
@@ -34,51 +34,10 @@ EXAMPLES = {
 """The reference's examples that need a run, and where the server has what they print."""
 
 
-async def speak_and_call(_context: Context) -> AsyncGenerator[Action, Any]:
-    """Leave the run requiring action, with one step that is complete."""
-    yield Say("Let me see.", step_id="step_id")
-    output = yield Call("get_weather", {"city": "Oslo"}, id="call_id")
-    yield Say(f"It is {output}.")
-
-
-async def say_hello(_context: Context) -> AsyncGenerator[Action, Any]:
-    yield Say("Hello, 世界 \x9b!")
-
-
 class Ask(Protocol):
     """Run a command line against the server of all tests."""
 
     def __call__(self, line: str, *, typed: str | None = None) -> Ended: ...
-
-
-class House:
-    """A server that runs beside the tests, in a thread of its own."""
-
-    def __init__(self, emulator: Emulator, portal: BlockingPortal) -> None:
-        self.emulator = emulator
-        self._portal = portal
-
-    def add_run(self, thread_id: str, *, run_id: str, script: Any = say_hello) -> None:
-        add = self.emulator.add_run
-        self._portal.call(lambda: add(thread_id, "assistant_id", id=run_id, script=script))
-
-    def get(self, path: str) -> Any:
-        """Ask without any code of ours."""
-        address = urlsplit(self.emulator.origin)
-        with closing(HTTPConnection(address.hostname or "", address.port, timeout=30)) as server:
-            server.request("GET", f"/v1{path}", headers={"OpenAI-Beta": "assistants=v2"})
-            return json.load(server.getresponse())
-
-
-@contextmanager
-def opened() -> Generator[House]:
-    with (
-        start_blocking_portal() as portal,
-        portal.wrap_async_context_manager(Emulator(say_hello)) as emulator,
-    ):
-        emulator.add_assistant(id="assistant_id")
-        emulator.add_thread(id="thread_id", messages=[{"role": "user", "content": "Hi"}])
-        yield House(emulator, portal)
 
 
 @pytest.fixture
@@ -152,18 +111,26 @@ def test_the_example_without_a_call_id_is_refused_by_the_server(fresh: House, ru
     assert (ended.code, ended.stdout) == (1, "")
 
 
-def test_outputs_are_submitted_by_dotted_flags_and_the_short_name(fresh: House, run: Run) -> None:
-    fresh.add_run("thread_id", run_id="run_id", script=speak_and_call)
-    ended = run(
-        *("--base-url", fresh.emulator.base_url, "--api-key", "k", "runs", "submit-tool-outputs"),
-        *("--thread-id", "thread_id", "--run-id", "run_id"),
-        *("--tool-output.tool-call-id", "call_id", "--tool-output.output", "sunny"),
+def test_the_commands_of_the_readme_run_as_they_stand(fresh: House, run: Run) -> None:
+    (lines,) = re.findall(
+        r"^```sh\n(asyncruns .*?)^```$", README.read_text(), re.DOTALL | re.MULTILINE
     )
-    assert (ended.code, ended.stderr) == (0, "")
-    assert json.loads(ended.stdout)["status"] == "queued"
-    assert json.loads(fresh.emulator.requests[-1].body) == {
-        "tool_outputs": [{"tool_call_id": "call_id", "output": "sunny"}]
-    }
+    fresh.emulator.add_thread(id="thread_1")
+    fresh.emulator.add_assistant(id="asst_1")
+    for line in lines.splitlines():
+        if "run_1" in line:
+            fresh.emulator.add_thread(id="thread_1")
+            fresh.add_run("thread_1", run_id="run_1", script=speak_and_call)
+        command = line.replace("asyncruns", f"{sys.executable} -m asyncruns.cli")
+        address = fresh.emulator.base_url
+        ended = run(start=("sh", "-c", command), OPENAI_BASE_URL=address, OPENAI_API_KEY="any")
+        assert (ended.code, ended.stderr) == (0, ""), line
+    asked = fresh.emulator.requests
+    assert [json.loads(request.body) for request in asked if request.method == "POST"] == [
+        {"assistant_id": "asst_1", "metadata": {"order": "12"}},
+        {"tool_outputs": [{"tool_call_id": "call_1", "output": "rain"}]},
+        {"instructions": "Be brief.", "name": "Ada"},
+    ]
 
 
 def test_threads_and_messages_from_their_creation_to_their_end(ask: Ask) -> None:
