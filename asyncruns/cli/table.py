@@ -35,7 +35,7 @@ _TIME: Final = "_at"
 
 
 def print_rows(items: Sequence[Json]) -> None:
-    """Print a list: a row for each object, below the names of the fields."""
+    """Print a list: a row for each object, below the names of the fields; nothing for none."""
     known = COLUMNS.get(str(items[0].get("object"))) if items else ()
     names = (
         tuple(dict.fromkeys(name for item in items for name in item)) if known is None else known
