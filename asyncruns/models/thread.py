@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from asyncruns.models._base import Answer, Model, RequestModel, Timestamp
 
 __all__ = [
@@ -13,6 +15,11 @@ __all__ = [
     "ThreadDeleted",
     "ToolResources",
 ]
+
+
+def _no_ids() -> list[str]:
+    # Not `list`: msgspec would leave it out of a body, where servers want it even if it is empty.
+    return []
 
 
 class CodeInterpreterResources(RequestModel, kw_only=True):
@@ -25,7 +32,7 @@ class CodeInterpreterResources(RequestModel, kw_only=True):
 class FileSearchResources(RequestModel, kw_only=True):
     """The files that may be searched."""
 
-    vector_store_ids: list[str] | None = None
+    vector_store_ids: list[str] | None = msgspec.field(default_factory=_no_ids)
     """The id of the vector store that holds them: at most one."""
 
 
