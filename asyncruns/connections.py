@@ -234,7 +234,7 @@ class Connections:
                 # The slots are the limit: they know streams from other requests.
                 "limit": 0,
                 "socket_factory": _lasting_socket,
-                "ssl": self._tls or _environment_trust(),
+                "ssl": self._tls or _environment_trust(self._base_url),
                 **self._connector,
             }
             self._session = aiohttp.ClientSession(
@@ -476,10 +476,13 @@ def _lasting_socket(address: tuple[Any, ...]) -> socket.socket:
     return made
 
 
-def _environment_trust() -> ssl.SSLContext | bool:
-    """The authorities that the environment names; True for aiohttp's own, made at its import."""
+def _environment_trust(url: str) -> ssl.SSLContext | bool:
+    """The authorities that the environment names; True for aiohttp's own, made at its import.
+
+    Reading them takes some 40 ms, and is left out where no certificate will be seen.
+    """
     named = os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")
-    return ssl.create_default_context() if named else True
+    return ssl.create_default_context() if named and urlsplit(url).scheme == "https" else True
 
 
 def _environment_proxy(url: str) -> str | None:
