@@ -45,7 +45,7 @@ class ToolResources(RequestModel, kw_only=True):
     """For the file search; None where it has none."""
 
 
-class Thread(Model, Answer, kw_only=True):
+class Thread(Answer, Model, kw_only=True):
     """A conversation: messages, on which runs execute."""
 
     id: str
@@ -60,7 +60,7 @@ class Thread(Model, Answer, kw_only=True):
     """Up to 16 pairs of the caller's own: keys to 64, values to 512 characters."""
 
 
-class ThreadDeleted(Model, Answer, kw_only=True):
+class ThreadDeleted(Answer, Model, kw_only=True):
     """What the server says of a thread that it has deleted."""
 
     id: str
