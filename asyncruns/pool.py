@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Self, Unpack
 from weakref import WeakValueDictionary
 
 import anyio
+import anyio.lowlevel
 import msgspec
 
 from asyncruns.attempts import Attempts, Terms
@@ -39,6 +40,10 @@ __all__ = ["PoolCounts", "RunPool"]
 
 RETRIES: Final = 5
 """How often a job is tried again unless the pool is told otherwise."""
+
+
+LOOK_AHEAD: Final = 2
+"""How many jobs a `map` may have taken, for each that may run: the others wait for threads."""
 
 
 class PoolCounts(msgspec.Struct, kw_only=True):
@@ -152,7 +157,6 @@ class RunPool:
     ) -> None:
         self.cancel()
         if self._group is not None:
-            self._group.cancel_scope.cancel()
             # What left the block goes on as it is: the group would wrap it.
             await self._group.__aexit__(None, None, None)
 
@@ -161,9 +165,10 @@ class RunPool:
     ) -> AsyncGenerator[RunResult, None]:
         """Carry out jobs and give their results as they come.
 
-        Jobs are taken one by one, as places become free: beyond those that run, no more than
-        `concurrency` that wait for their threads, and none while as many results wait to be read.
-        An exception of `jobs` is raised once the results of the jobs before it have been given.
+        Jobs are taken one by one, as places become free; where some must wait for their threads,
+        others are taken instead, until there are twice as many as may run at a time. None is taken
+        while `concurrency` results wait to be read. An exception of `jobs` is raised once the
+        results of the jobs before it have been given.
         """
         group = self._checked()
         feed = _Feed(jobs)
@@ -221,17 +226,25 @@ class RunPool:
 
     async def _feed(self, feed: _Feed) -> None:
         """Take the jobs of a `map`, and start them."""
-        with feed.scope:
-            async with anyio.create_task_group() as workers:
-                try:
-                    async with feed.opened() as jobs:
-                        while (job := await self._take(jobs, feed)) is not None:
-                            self._taken += 1
-                            workers.start_soon(self._work, job, feed)
-                except Exception as exc:  # noqa: BLE001 -- whoever gave the jobs gets it
-                    feed.failure = exc
-        feed.is_over = True
-        self._notify()
+        try:
+            with feed.scope:
+                async with anyio.create_task_group() as workers:
+                    try:
+                        await self._start_all(feed, workers)
+                    except Exception as exc:  # noqa: BLE001 -- whoever gave the jobs gets it
+                        feed.failure = exc
+        finally:
+            feed.is_over = True
+            self._notify()
+
+    async def _start_all(self, feed: _Feed, workers: TaskGroup) -> None:
+        async with feed.opened() as jobs:
+            while (job := await self._take(jobs, feed)) is not None:
+                self._taken += 1
+                feed.taken += 1
+                workers.start_soon(self._work, job, feed)
+                # Now it begins, and is seen to wait for its thread if it must.
+                await anyio.lowlevel.checkpoint()
 
     async def _take(self, jobs: AsyncIterator[RunJob], feed: _Feed) -> RunJob | None:
         """The next job, as soon as there is room for it; None where there is to be none."""
@@ -254,7 +267,7 @@ class RunPool:
         places = self._concurrency
         return (
             self._taken - self._blocked < places
-            and self._blocked < places
+            and feed.taken < LOOK_AHEAD * places
             and len(feed.results) < places
         )
 
@@ -270,6 +283,8 @@ class RunPool:
             result.exception = AsyncRunsError("the job was cancelled from within")
             result.exception.__cause__ = exc
             self._count(result)
+        finally:
+            feed.taken -= 1
         feed.results.append(result)
         self._notify()
 
@@ -349,6 +364,7 @@ class _Feed:
     def __init__(self, jobs: Iterable[RunJob] | AsyncIterable[RunJob]) -> None:
         self._jobs = jobs
         self.results: deque[RunResult] = deque()
+        self.taken = 0
         self.failure: Exception | None = None
         self.is_over = False
         self.scope = anyio.CancelScope()
