@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.highlighter import JSONHighlighter
 from rich.segment import Segment
+
+from asyncruns.cli.text import printable
 
 if TYPE_CHECKING:
     from rich.console import ConsoleOptions, RenderableType, RenderResult
 
-__all__ = ["Ragged", "is_live", "open_console", "print_json", "printable"]
-
-_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+__all__ = ["Ragged", "is_live", "open_console", "print_coloured_json", "print_json", "printable"]
 
 
 def open_console(*, stderr: bool = False) -> Console:
@@ -28,15 +28,15 @@ def is_live(console: Console) -> bool:
     return console.is_interactive and console.file.isatty()
 
 
-def printable(text: str) -> str:
-    """A server's text as it may go to a terminal: without control codes, which could do harm."""
-    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
-
-
 def print_json(value: object) -> None:
     """Print JSON to stdout; an output that cannot show every sign gets escapes, and loses none."""
     text = json.dumps(value, indent=2, ensure_ascii=not sys.stdout.encoding.startswith("utf"))
     print(text, flush=True)  # noqa: T201 -- JSON is for programs, and no console may wrap it
+
+
+def print_coloured_json(text: str) -> None:
+    """Print JSON that is laid out already to stdout, in colour, each line as long as it is."""
+    open_console().print(JSONHighlighter()(text), soft_wrap=True)
 
 
 class Ragged:
