@@ -17,6 +17,7 @@ from asyncruns.handler import *  # noqa: F403
 from asyncruns.jobs import *  # noqa: F403
 from asyncruns.models import *  # noqa: F403
 from asyncruns.options import *  # noqa: F403
+from asyncruns.pool import *  # noqa: F403
 from asyncruns.service import *  # noqa: F403
 from asyncruns.stream import *  # noqa: F403
 from asyncruns.toolset import *  # noqa: F403
@@ -30,6 +31,7 @@ from . import (
     jobs,
     models,
     options,
+    pool,
     service,
     stream,
     toolset,
@@ -80,6 +82,7 @@ __all__ += handler.__all__
 __all__ += jobs.__all__
 __all__ += models.__all__
 __all__ += options.__all__
+__all__ += pool.__all__
 __all__ += service.__all__
 __all__ += stream.__all__
 __all__ += toolset.__all__

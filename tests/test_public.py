@@ -18,6 +18,7 @@ ROOMS = (
     "jobs",
     "models",
     "options",
+    "pool",
     "service",
     "stream",
     "toolset",

@@ -13,6 +13,7 @@ from rich.tree import Tree
 
 from asyncruns import (
     ENDED_RUN,
+    ENDED_STEP,
     CodeInterpreterToolCall,
     CodeOutputImage,
     CodeOutputLogs,
@@ -20,8 +21,10 @@ from asyncruns import (
     FilePathAnnotation,
     FileSearchToolCall,
     FunctionToolCall,
+    Message,
     MessageCreationStepDetails,
     RefusalContentBlock,
+    Run,
     TextContentBlock,
     ToolCallsStepDetails,
 )
@@ -32,53 +35,81 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from asyncruns import Message, Run, RunStep
+    from asyncruns import RunStep
     from asyncruns.cli.times import Stopwatch
 
-__all__ = ["draw"]
+__all__ = ["draw", "facts", "mark_of"]
 
 FRAMES: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 FRAME_SECONDS: Final = 0.1
+STILL: Final = "…"
 MARKS: Final = {"completed": ("✓", "green"), "failed": ("✗", "red")}
 """What an end looks like; any other one is a yellow dash."""
 
 
-def draw(run: Run, steps: Sequence[RunStep], messages: Sequence[Message], times: Stopwatch) -> Tree:
-    """Draw a run: status, duration and tokens, and below them what each step has done so far."""
-    tree = Tree(_heading("run", run, times), guide_style="dim")
+def draw(
+    run: Run,
+    steps: Sequence[RunStep],
+    messages: Sequence[Message],
+    times: Stopwatch,
+    *,
+    still: bool = False,
+) -> Tree:
+    """Draw a run: status, duration and tokens, and below them what each step has done so far.
+
+    What has not ended has a spinner; in a picture that stays, `still`, it has an ellipsis.
+    """
+    alive = STILL if still else _spinner()
+    tree = Tree(_heading("run", run, times, alive), guide_style="dim")
     by_id = {message.id: message for message in messages}
     for step in steps:
-        heading = _heading(step.type.replace("_", " "), step, times)
+        heading = _heading(step.type.replace("_", " "), step, times, alive)
         match step.step_details:
             case MessageCreationStepDetails(message_creation=creation):
-                message = by_id.get(creation.message_id or "")
+                message = by_id.pop(creation.message_id or "", None)
                 tree.add(Group(heading, *(_message(message) if message else ())))
             case ToolCallsStepDetails(tool_calls=calls):
                 branch = tree.add(heading)
                 for call in calls:
-                    branch.add(Group(*_call(call, alive=step.status not in ENDED_RUN)))
+                    pending = "" if step.status in ENDED_STEP else alive
+                    branch.add(Group(*_call(call, pending)))
             case _:
                 tree.add(heading)
+    for message in by_id.values():  # their steps have not come, or never will
+        tree.add(Group(_heading("message", message, times, alive), *_message(message)))
     return tree
 
 
-def _heading(name: str, item: Run | RunStep, times: Stopwatch) -> Text:
-    mark, style = _spinner(), "cyan"
-    if item.status in ENDED_RUN:
-        mark, style = MARKS.get(item.status, ("-", "yellow"))
-    facts = [printable(item.status)]
-    seconds = times.seconds(item)
+def mark_of(status: str | None, alive: str = STILL) -> tuple[str, str]:
+    """The sign of a status and its style; `alive` is the sign of one that is no end."""
+    if status not in ENDED_RUN:
+        return alive, "cyan"
+    return MARKS.get(status, ("-", "yellow"))
+
+
+def facts(item: Run | RunStep | Message, seconds: float | None = None) -> Iterator[str]:
+    """Say how it stands: its status, how long it has taken, its tokens, and why it ended so."""
+    yield item.status or "unknown"
     if seconds is not None:
-        facts.append(f"{seconds:.2f} s")
+        yield f"{seconds:.2f} s"
+    if isinstance(item, Message):
+        return
     if item.usage is not None:
         read, written = item.usage.prompt_tokens, item.usage.completion_tokens
-        facts.append(f"{item.usage.total_tokens} tokens ({read} in, {written} out)")
+        yield f"{item.usage.total_tokens} tokens ({read} in, {written} out)"
     if item.last_error is not None:
-        facts.append(printable(f"{item.last_error.code}: {item.last_error.message}"))
+        yield f"{item.last_error.code}: {item.last_error.message}"
+    if isinstance(item, Run) and item.incomplete_details is not None:
+        yield f"{item.incomplete_details.reason}"
+
+
+def _heading(name: str, item: Run | RunStep | Message, times: Stopwatch, alive: str) -> Text:
+    mark, style = mark_of(item.status, alive)
+    said = facts(item, None if isinstance(item, Message) else times.seconds(item))
     return Text.assemble(
         (f"{mark} ", style),
         (printable(name), "bold"),
-        ("".join(f" · {fact}" for fact in facts), "dim"),
+        (printable("".join(f" · {fact}" for fact in said)), "dim"),
     )
 
 
@@ -109,24 +140,25 @@ def _annotation(annotation: Any) -> str:
             return printable(annotation.type)
 
 
-def _call(call: Any, *, alive: bool) -> Iterator[RenderableType]:
+def _call(call: Any, pending: str) -> Iterator[RenderableType]:
+    """Draw a tool call; `pending` stands for an output that is still to come."""
     show = _CALLS.get(type(call))
     if show is not None:
-        return show(call, alive)
+        return show(call, pending)
     return iter((Text(printable(f"{call.type} {call.id or ''}"), "magenta"),))
 
 
-def _function(call: FunctionToolCall, alive: bool) -> Iterator[RenderableType]:
+def _function(call: FunctionToolCall, pending: str) -> Iterator[RenderableType]:
     function = call.function
     name, arguments = printable(function.name or "function"), printable(function.arguments)
     yield Text.assemble((name, "bold cyan"), " ", arguments)
     if function.output is not None:
         yield _result(Text(printable(function.output), "green"))
-    elif alive:
-        yield _result(Text(_spinner(), "cyan"))
+    elif pending:
+        yield _result(Text(pending, "cyan"))
 
 
-def _code(call: CodeInterpreterToolCall, _alive: bool) -> Iterator[RenderableType]:
+def _code(call: CodeInterpreterToolCall, _pending: str) -> Iterator[RenderableType]:
     yield Text("code interpreter", "bold cyan")
     yield _highlighted(call.code_interpreter.input)
     for output in call.code_interpreter.outputs:
@@ -139,7 +171,7 @@ def _code(call: CodeInterpreterToolCall, _alive: bool) -> Iterator[RenderableTyp
                 yield _result(Text(printable(output.type), "magenta"))
 
 
-def _search(call: FileSearchToolCall, _alive: bool) -> Iterator[RenderableType]:
+def _search(call: FileSearchToolCall, _pending: str) -> Iterator[RenderableType]:
     yield Text("file search", "bold cyan")
     for result in call.file_search.results or ():
         found = Text.assemble((printable(result.file_name or result.file_id or ""), "green"))
@@ -163,7 +195,7 @@ def _highlighted(code: str) -> Text:
     return text
 
 
-_CALLS: Final[Mapping[type, Callable[[Any, bool], Iterator[RenderableType]]]] = {
+_CALLS: Final[Mapping[type, Callable[[Any, str], Iterator[RenderableType]]]] = {
     FunctionToolCall: _function,
     CodeInterpreterToolCall: _code,
     FileSearchToolCall: _search,

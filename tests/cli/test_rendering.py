@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from io import StringIO
 from typing import Any
 
@@ -34,6 +35,7 @@ from asyncruns import (
     UnknownStepDetails,
     UnknownToolCall,
     Usage,
+    events_for,
     to_json,
 )
 from asyncruns import Text as TextOfMessage
@@ -271,3 +273,38 @@ def test_only_a_terminal_that_moves_its_cursor_is_redrawn(
 
     assert is_live(Console(file=Tty(), _environ=environ)) is live
     assert not is_live(Console(file=StringIO(), _environ={"FORCE_COLOR": "1", **environ}))
+
+
+def test_what_was_going_already_is_timed_by_the_server() -> None:
+    times = Stopwatch()
+    ended = Run(id="r", status="completed", created_at=10, completed_at=12)
+    alive = RunStep(id="s", status="in_progress", created_at=time.time() - 60)
+    for event in (*events_for(ended), *events_for(alive)):  # as a look at the run gives them
+        times.take(event)
+    assert times.seconds(ended) == 2
+    assert 60 <= (times.seconds(alive) or 0) < 120
+    assert times.seconds(RunStep(id="other", status="in_progress", created_at=10)) is None
+
+
+def test_a_picture_that_stays_has_no_spinners() -> None:
+    call = FunctionToolCall(id="c", function=Function(name="f", arguments="{}"))
+    step = step_with(call, status="in_progress")
+    file = StringIO()
+    tree = draw(Run(id="r", status="requires_action"), [step], [], Stopwatch(), still=True)
+    console_of(file).print(Ragged(tree))
+    assert file.getvalue().splitlines() == [
+        "… run · requires_action",
+        "└── … tool calls · in_progress",
+        "    └── f {}",
+        "        → …",
+    ]
+
+
+def test_a_message_of_no_step_is_shown_behind_the_steps() -> None:
+    text = TextContentBlock(text=TextOfMessage(value="Hi."))
+    message = Message(id="m", status="incomplete", content=[text])
+    assert drawn(Run(id="r", status="incomplete"), messages=(message,)) == [
+        "- run · incomplete",
+        "└── - message · incomplete",
+        "    Hi.",
+    ]
