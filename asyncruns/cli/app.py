@@ -67,6 +67,9 @@ for _short, (_long, _summary) in RESOURCES.items():
     app.add_command(LazyCommand(_short, _target, _summary))
     app.add_command(LazyCommand(_long, _target, _summary, hidden=True))
 app.add_command(
+    LazyCommand("workers", "asyncruns.cli.workers:workers", "Share jobs among many hosts.")
+)
+app.add_command(
     LazyCommand(
         "beta:threads:runs:steps",
         "asyncruns.cli.commands:steps",

@@ -73,6 +73,8 @@ class RequestCommand(click.Command):
             elif record := param.get_help_record(ctx):
                 rows["Options"].append(record)
         for section, records in rows.items():
+            if not records:
+                continue
             with formatter.section(section):
                 formatter.write_dl(records, col_max=_HELP_COLUMN)
             if any(name.startswith(" ") for name, _ in records):

@@ -121,8 +121,17 @@ class World:
     @property
     def executions(self) -> Counter[str]:
         """How often each tool call has come to its end, by its idempotency key."""
+        return self.words("end")
+
+    def words(self, word: str) -> Counter[str]:
+        """How often each tool call has begun, or has come to its end."""
         lines = self.journal.read_text().splitlines() if self.journal.exists() else []
-        return Counter(line.split()[1] for line in lines if line.startswith("end "))
+        return Counter(line.split()[1] for line in lines if line.startswith(f"{word} "))
+
+    async def kept_outputs(self) -> int:
+        """How many outputs the database keeps, of rounds that are not over."""
+        rows = await self.queue.database.rows("SELECT count(*) FROM asyncruns_outputs")
+        return int(rows[0]["count"])
 
     def check(self, jobs: list[JobStatus]) -> None:
         """Every job has one outcome and one run, and every tool call was answered once."""

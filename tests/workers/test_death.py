@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from asyncruns.emulator import Call, Parallel, Say
 from tests.workers.fleet import world
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
     from pathlib import Path
 
+    from asyncruns.emulator import Action, Context
     from tests.workers.cluster import Cluster
 
 pytestmark = [pytest.mark.anyio, pytest.mark.database, pytest.mark.timeout(120)]
@@ -84,6 +87,32 @@ async def test_a_worker_that_wakes_up_while_another_has_its_jobs_lets_go_of_them
         here.check(jobs)
         assert {job.worker for job in jobs} == {here.name_of(here.processes[1])}
         assert {job.deliveries for job in jobs} == {2}
+
+
+async def test_a_tool_call_that_has_returned_is_not_carried_out_again(
+    address: str, tmp_path: Path
+) -> None:
+    async def script(_: Context) -> AsyncGenerator[Action, Any]:
+        here.heard += yield Parallel(
+            Call("work", {"seconds": 0}), Call("work", {"seconds": 4}), Call("work", {"seconds": 0})
+        )
+        yield Say("Done.")
+
+    async with world(address, tmp_path / "journal") as here:
+        here.server.script = script
+        worker = await here.start()
+        keys = await here.submit(1)
+        async with asyncio.timeout(30):
+            while await here.kept_outputs() < 2:  # noqa: ASYNC110 -- another process writes them
+                await asyncio.sleep(0.1)
+        worker.kill()
+        await here.start()
+        await here.ended(keys)
+        assert here.submissions == 1
+        assert len(set(here.heard)) == 3
+        assert here.executions == dict.fromkeys(here.heard, 1)
+        begun = here.words("begin")
+        assert sorted(begun.values()) == [1, 1, 2]
 
 
 async def test_a_worker_that_is_told_to_stop_hands_its_jobs_over_and_leaves_their_runs_alive(
