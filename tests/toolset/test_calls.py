@@ -199,9 +199,9 @@ async def test_what_a_partial_has_bound_cannot_be_overridden() -> None:
 async def test_the_context_is_passed_and_cannot_be_given_by_the_model() -> None:
     async def it(city: str, context: RunContext, maybe: RunContext | None = None) -> str:
         assert maybe is context
-        return f"{city} {context.run.id} {context.call_id}"
+        return f"{city} {context.run.id} {context.call_id} {context.idempotency_key}"
 
-    assert await output_of(it, '{"city":"Oslo"}') == "Oslo run_1 call_1"
+    assert await output_of(it, '{"city":"Oslo"}') == "Oslo run_1 call_1 run_1:call_1"
     error = await failure_of(it, '{"city":"Oslo","context":null}')
     assert "unknown field `context`" in error["message"]
 

@@ -49,7 +49,8 @@ class House:
     assistant_id: str
 
     def job(self, **fields: Any) -> RunJob:
-        return RunJob(**{"assistant_id": self.assistant_id, **fields})
+        named: dict[str, Any] = {"assistant_id": self.assistant_id, **fields}
+        return RunJob(**named)
 
     def new_thread(self) -> str:
         return str(self.server.add_thread()["id"])
@@ -72,7 +73,8 @@ class House:
         self, client: Client | None = None, **options: Any
     ) -> AsyncGenerator[RunWorker]:
         """A worker, until the block's end."""
-        worker = RunWorker(self.queue, client or self.client, **{"grace": 1, **options})
+        settings: dict[str, Any] = {"grace": 1, **options}
+        worker = RunWorker(self.queue, client or self.client, **settings)
         task = asyncio.create_task(worker.run())
         try:
             yield worker

@@ -139,7 +139,8 @@ class Shell:
         self._monkeypatch.setattr(sys, "argv", ["asyncruns", "workers", *arguments])
         self._monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
         code = main()
-        return Ended(code, *self._capsys.readouterr())
+        printed = self._capsys.readouterr()
+        return Ended(code, printed.out, printed.err)
 
 
 @pytest.fixture
