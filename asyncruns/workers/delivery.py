@@ -24,6 +24,7 @@ from asyncruns import (
     Run,
     RunStream,
     StreamInterrupted,
+    ToolError,
     UnprocessableEntityError,
 )
 from asyncruns.workers.engine import HandedOver, Postponed
@@ -41,8 +42,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Delivery"]
 
+FULL_PAGE: Final = 100
+"""The longest page that servers give; so many of a thread's runs are looked at in any case."""
+
 CLOCKS: Final = 3600
-"""Seconds by which the server's clock may be behind the database's."""
+"""Seconds by which the server's clock may be behind the database's: beyond a full page, runs that
+are older than the job by more than this are not looked at."""
 
 SEARCHES: Final = 10
 """How often a run is looked for whose creation may be under way."""
@@ -61,6 +66,7 @@ _PERMANENT: Final = (
     NotFoundError,
     UnprocessableEntityError,
     MaxRoundsExceeded,
+    ToolError,
     TypeError,
     ValueError,
 )
@@ -81,6 +87,7 @@ class Delivery:
         worker: str,
         grace: float,
         max_failures: int,
+        options: Mapping[str, Any],
     ) -> None:
         self.lease = lease
         self._client = client
@@ -88,7 +95,8 @@ class Delivery:
         self._worker = worker
         self._grace = grace
         self._max_failures = max_failures
-        self._sections = Sections()
+        self._options = options
+        self._creation, self._calls = Sections(), Sections()
         self._leaves: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
         self._is_called_off = asyncio.Event()
         self._may_be_creating = False
@@ -134,8 +142,11 @@ class Delivery:
         try:
             await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
             if not task.done():
-                await self._sections.close(
-                    0 if isinstance(self._left(), LeaseLost) else self._grace
+                # A run must not be left half-created; a tool call only counts for the next worker.
+                calls_too = isinstance(self._left(), HandedOver)
+                await asyncio.gather(
+                    self._creation.close(self._grace),
+                    self._calls.close(self._grace if calls_too else 0),
                 )
         finally:
             for one in (task, alarm):
@@ -174,7 +185,7 @@ class Delivery:
         job = job_of(row)
         tools = self._tools(job)
         async with AsyncExitStack() as stack:
-            async with self._sections.enter():
+            async with self._creation.enter():
                 thread_id = await self._thread(row, job)
                 stream = await self._stream(row, job, thread_id, tools)
                 await stack.enter_async_context(stream)
@@ -193,14 +204,14 @@ class Delivery:
         if toolset is None:
             known = ", ".join(sorted(self._toolsets)) or "none"
             raise LookupError(f"this worker has no toolset {job.toolset!r}, only: {known}")
-        return KeptToolset(toolset, self.lease, self._sections)
+        return KeptToolset(toolset, self.lease, self._calls)
 
     async def _thread(self, row: Row, job: RunJob) -> str:
         """The job's thread, which may have to be created."""
         known: str | None = row["thread_id"]
         if known is not None:
             return known
-        new: dict[str, Any] = job.thread or {}
+        new: dict[str, Any] = {**(job.thread or {}), **_kept(job)}
         thread = await self._client.threads.create(**new)
         await self.lease.save_thread(thread.id)
         self._is_new_thread = True
@@ -214,7 +225,15 @@ class Delivery:
         if run_id is None and not self._is_new_thread:
             run_id = await self._found(row, thread_id)
         if run_id is not None:
-            return self._client.runs.attach(run_id, thread_id=thread_id, toolset=tools)
+            included = {"include": job.params["include"]} if "include" in job.params else {}
+            return self._client.runs.attach(
+                run_id,
+                thread_id=thread_id,
+                toolset=tools,
+                **included,
+                **_kept(job),
+                **self._options,
+            )
         await self.lease.check()  # searching took its time
         self._may_be_creating = self._created = True
         return self._client.runs.stream(
@@ -224,15 +243,18 @@ class Delivery:
             dedupe_key=self.lease.key,
             on_active_run="wait",
             **_parameters(job),
+            **self._options,
         )
 
     async def _found(self, row: Row, thread_id: str) -> str | None:
         """The run of the thread that has the job's key; None where there is none."""
         began = row["submitted_at"].timestamp() - CLOCKS
-        async for run in self._client.runs.list(thread_id, limit=100):
+        looked_at = 0
+        async for run in self._client.runs.list(thread_id, limit=FULL_PAGE, **_kept(job_of(row))):
             if (run.metadata or {}).get(DEDUPE_KEY) == self.lease.key:
                 return run.id
-            if run.created_at is not None and run.created_at < began:
+            looked_at += 1
+            if looked_at >= FULL_PAGE and run.created_at is not None and run.created_at < began:
                 break
         return None
 
@@ -249,8 +271,9 @@ class Delivery:
             await self.lease.save_run(run_id)
         except LeaseLost:
             # A worker that slept between its last look and the create: another has gone ahead.
-            if self._created and (await self.lease.known())["run_id"] not in {None, run_id}:
-                await self._client.runs.cancel(run_id, thread_id=thread_id)
+            row = await self.lease.known()
+            if self._created and row["run_id"] not in {None, run_id}:
+                await self._client.runs.cancel(run_id, thread_id=thread_id, **_kept(job_of(row)))
             raise
 
     async def _cancel(self) -> None:
@@ -263,12 +286,13 @@ class Delivery:
             await self._end("cancelled")
             return
         await self.lease.save_run(run_id)
+        kept = _kept(job_of(row))
         try:
-            await self._client.runs.cancel(run_id, thread_id=thread_id)
+            await self._client.runs.cancel(run_id, thread_id=thread_id, **kept)
         except BadRequestError as exc:
             _log.debug("run %s was not cancelled: %s", run_id, exc)  # it is over, as a rule
         run = await self._client.runs.poll(
-            run_id, thread_id, until=ENDED_RUN, deadline=CANCEL_DEADLINE
+            run_id, thread_id, until=ENDED_RUN, deadline=CANCEL_DEADLINE, **kept
         )
         await self._end(run.status)
 
@@ -284,6 +308,12 @@ class Delivery:
     async def _end(self, outcome: str, error: str | None = None) -> None:
         await self.lease.end(outcome, error)
         _log.info("job %s: %s", self.lease.key, outcome)
+
+
+def _kept(job: RunJob) -> dict[str, Any]:
+    """The options of the job that hold for each request of its run."""
+    names = ("extra_headers", "extra_query", "timeout")
+    return {name: job.params[name] for name in names if name in job.params}
 
 
 def _parameters(job: RunJob) -> dict[str, Any]:

@@ -79,13 +79,16 @@ class Lease:
 
     async def output(self, call: RequiredActionFunctionToolCall) -> str | None:
         """What a tool call of the round that is going on has given already; None if nothing."""
-        await self.check()
         rows = await self._database.rows(
-            "SELECT output FROM asyncruns_outputs "
-            "WHERE key = %(key)s AND call_id = %(call_id)s AND request = %(request)s",
+            f"{HELD} SELECT output FROM held LEFT JOIN asyncruns_outputs "
+            "ON key = %(key)s AND call_id = %(call_id)s AND request = %(request)s",
             **self._named(call),
+            **self.fence,
         )
-        return bytes(rows[0]["output"]).decode() if rows else None
+        if not rows:
+            raise LeaseLost
+        output: bytes | None = rows[0]["output"]
+        return None if output is None else output.decode()
 
     async def keep_output(self, call: RequiredActionFunctionToolCall, output: str) -> None:
         """Keep what a tool call has given, until its round is over."""

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import socket
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from procrastinate.exceptions import ConnectorException
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import procrastinate
 
-    from asyncruns import Client, Toolset
+    from asyncruns import Client, StreamOptions, Toolset
     from asyncruns.workers.queue import RunQueue
 
 __all__ = ["RunWorker"]
@@ -36,6 +36,16 @@ BACKSTOP: Final = 5.0
 
 NEVER: Final = 1e9
 """Seconds until the engine does what is done here in its place."""
+
+OPTIONS: Final = {
+    "idle_timeout",
+    "max_parallel_tools",
+    "max_rounds",
+    "on_tool_error",
+    "recovery_deadline",
+    "tool_timeout",
+}
+"""The options of a stream that a job's delivery may have."""
 
 _HELD: Final = """
 SELECT e.id, e.worker_id, e.attempts, j.cancel_requested
@@ -55,6 +65,8 @@ class RunWorker:
     A worker that stops lets tool calls that are under way come to their end for up to `grace`
     seconds, and hands its jobs over; their runs stay alive. A job whose attempts fail for passing
     reasons is tried again, with growing pauses, until `max_failures` of them have failed.
+    `options` are those of `runs.stream` that say how tool calls are answered and how long a stream
+    may be silent.
 
     The queue and the client stay the caller's to close.
     """
@@ -69,16 +81,21 @@ class RunWorker:
         rescue_slots: int = 1,
         grace: float = 10.0,
         max_failures: int = 8,
+        **options: Unpack[StreamOptions],
     ) -> None:
         for name, value in (("concurrency", concurrency), ("rescue_slots", rescue_slots)):
             if value < 1:
                 raise ValueError(f"{name} must be 1 or more, not {value!r}")
+        unknown = options.keys() - OPTIONS
+        if unknown:
+            raise TypeError(f"RunWorker() got an unexpected keyword argument {min(unknown)!r}")
         self._queue = queue
         self._client = client
         self._toolsets = dict(toolsets or {})
         self._slots = {(QUEUE, RESCUE): concurrency, (RESCUE,): rescue_slots}
         self._grace = grace
         self._max_failures = max_failures
+        self._options = options
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._deliveries: set[Delivery] = set()
         self._stop = asyncio.Event()
@@ -111,9 +128,14 @@ class RunWorker:
             for queues, slots in self._slots.items()
         ]
         watching = [asyncio.create_task(self._watch(manager))]
+        stopping = asyncio.create_task(self._stop.wait())
         try:
-            await self._stop.wait()
+            ends: set[asyncio.Task[Any]] = {stopping, *serving, *watching}
+            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()  # none but the first ends by itself, unless it fails
         finally:
+            stopping.cancel()
             manager.closing = True
             for delivery in self._deliveries:
                 delivery.hand_over()
@@ -151,6 +173,7 @@ class RunWorker:
             worker=self._name,
             grace=self._grace,
             max_failures=self._max_failures,
+            options=self._options,
         )
         self._deliveries.add(delivery)
         if self._stop.is_set():

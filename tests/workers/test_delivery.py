@@ -6,6 +6,7 @@ import asyncio
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 from procrastinate.jobs import Status
 
@@ -113,7 +114,7 @@ async def test_what_fails_for_a_passing_reason_is_tried_again(house: House) -> N
     async with house.working(house.client.with_options(on_request=fail_once)):
         key = await house.queue.submit(house.job())
         job = await house.until(key, attrgetter("error"))
-        assert (job.state, job.error) == ("waiting", "OSError: the network is down")
+        assert job.error == "OSError: the network is down"
         job = await house.queue.wait(key, deadline=30)
     assert (job.outcome, job.error, job.deliveries) == ("completed", None, 2)
 
@@ -168,6 +169,55 @@ async def test_where_a_run_holds_the_thread_the_key_is_searched_again_before_wai
         job = await house.queue.wait("one", deadline=30)
     assert [job.run_id] == created
     assert job.outcome == "requires_action"
+
+
+async def test_a_run_that_was_created_too_late_is_cancelled(house: House, address: str) -> None:
+    house.server.script = last
+    thread_id = house.new_thread()
+    created: list[str] = []
+
+    def sleep(request: RequestInfo) -> None:
+        """Go to sleep just before creating, for as long as it takes another to end the job's run."""
+        if request.path.endswith("/runs") and request.method == "POST" and not created:
+            created.append(house.add_run(thread_id, speak, metadata={DEDUPE_KEY: "one"}))
+            with psycopg.connect(address, autocommit=True) as connection:
+                connection.execute("UPDATE procrastinate_jobs SET worker_id = NULL, attempts = 1")
+                connection.execute("UPDATE asyncruns_jobs SET run_id = %s", created)
+
+    async with house.working(house.client.with_options(on_request=sleep)):
+        await house.queue.submit(house.job(dedupe_key="one", thread_id=thread_id))
+        job = await house.queue.wait("one", deadline=30)
+    assert (job.outcome, [job.run_id]) == ("completed", created)
+    late, _ = (await house.client.runs.list(thread_id)).data
+    assert late.id not in created
+    assert late.status in {"cancelling", "cancelled"}
+
+
+async def test_options_of_a_job_hold_for_every_request_of_its_run(house: House) -> None:
+    house.server.script = last
+    async with house.working():
+        params = {"extra_headers": {"x-tenant": "seven"}}
+        key = await house.queue.submit(house.job(params=params))
+        await house.until(key, has_a_run)
+    async with house.working():
+        await house.until(key, lambda job: job.deliveries > 1)
+        await house.queue.cancel(key)
+        await house.queue.wait(key, deadline=30)
+    assert {request.headers.get("x-tenant") for request in house.server.requests} == {"seven"}
+
+
+async def test_a_tool_that_must_not_fail_ends_the_job(house: House) -> None:
+    async def work(number: int) -> str:
+        """Work."""
+        raise OSError(f"{number} is out of order")
+
+    house.server.script = ask
+    options: dict[str, Any] = {"toolsets": {"shop": Toolset(work)}, "on_tool_error": "raise"}
+    async with house.working(**options):
+        key = await house.queue.submit(house.job(toolset="shop"))
+        job = await house.queue.wait(key, deadline=30)
+    assert (job.outcome, job.deliveries) == ("error", 1)
+    assert "1 is out of order" in (job.error or "")
 
 
 async def test_a_run_that_holds_the_thread_is_waited_for(house: House) -> None:

@@ -147,3 +147,5 @@ async def test_what_makes_no_sense_is_refused(house: House) -> None:
         RunWorker(house.queue, house.client, concurrency=0)
     with pytest.raises(ValueError, match="rescue_slots must be 1 or more, not -1"):
         RunWorker(house.queue, house.client, rescue_slots=-1)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'cancel_on_exit'"):
+        RunWorker(house.queue, house.client, cancel_on_exit=True)
