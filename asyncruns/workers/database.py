@@ -16,6 +16,7 @@ import psycopg.rows
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool
 
+from asyncruns.workers.endings import go_on_unless_cancelled
 from asyncruns.workers.errors import DatabaseError
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ class Database:
                         cursor = await connection.execute(query, values)
                         return await cursor.fetchall() if cursor.description else []
             except DatabaseError as exc:
+                go_on_unless_cancelled()
                 if not isinstance(exc.__cause__, psycopg.OperationalError) or attempt == ATTEMPTS:
                     raise
             await asyncio.sleep(0.1 * 2**attempt)

@@ -27,6 +27,7 @@ from asyncruns import (
     ToolError,
     UnprocessableEntityError,
 )
+from asyncruns.workers.endings import end
 from asyncruns.workers.engine import HandedOver, Postponed
 from asyncruns.workers.errors import DatabaseError
 from asyncruns.workers.lease import Lease, LeaseLost
@@ -149,10 +150,7 @@ class Delivery:
                     self._calls.close(self._grace if calls_too else 0),
                 )
         finally:
-            for one in (task, alarm):
-                if one is not None:
-                    one.cancel()
-            await asyncio.wait({task})
+            await end([task] if alarm is None else [task, alarm])
         if not task.cancelled():
             await self._judge(task.exception())
             return True

@@ -18,6 +18,8 @@ import psycopg
 from procrastinate.exceptions import ConnectorException
 from procrastinate.retry import BaseRetryStrategy, RetryDecision
 
+from asyncruns.workers.endings import end, go_on_unless_cancelled
+
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterable
@@ -164,10 +166,16 @@ class JobManager(procrastinate.manager.JobManager):
     ) -> None:
         """Listen for new jobs, whatever becomes of the connection meanwhile."""
         while True:
+            listening = asyncio.create_task(
+                super().listen_for_jobs(on_notification=on_notification, queues=queues)
+            )
             try:
-                await super().listen_for_jobs(on_notification=on_notification, queues=queues)
+                await asyncio.wait({listening})
+                listening.result()
             except ConnectorException as exc:
                 _log.warning("new jobs are noticed late, the database is away: %s", exc.__cause__)
+            finally:
+                await end([listening])
             await asyncio.sleep(OUTAGE_PAUSE)
 
     async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> Job | None:
@@ -175,6 +183,7 @@ class JobManager(procrastinate.manager.JobManager):
         try:
             return await super().fetch_job(queues, worker_id)
         except ConnectorException as exc:
+            go_on_unless_cancelled()
             if not _is_outage(exc):
                 raise
             return None
@@ -218,6 +227,7 @@ class JobManager(procrastinate.manager.JobManager):
             try:
                 return bool(await self._connector.execute_query_all_async(query, **fence, **values))
             except ConnectorException as exc:
+                go_on_unless_cancelled()
                 # A worker that stops leaves the job to those who will find it stalled.
                 if self.closing or not _is_outage(exc):
                     raise

@@ -137,12 +137,15 @@ class RunQueue:
 
     async def wait(self, key: str, *, deadline: float | None = None) -> JobStatus:
         """Give the job once it has ended; raises TimeoutError after `deadline` seconds."""
-        async with asyncio.timeout(deadline):
-            while True:
-                status = await self.status(key)
-                if status.state == "ended":
-                    return status
-                await asyncio.sleep(LOOK)
+        now = asyncio.get_running_loop().time
+        ends_at = None if deadline is None else now() + deadline
+        while True:
+            status = await self.status(key)
+            if status.state == "ended":
+                return status
+            if ends_at is not None and now() > ends_at:
+                raise TimeoutError(f"job {key!r} did not end within {deadline:g} s")
+            await asyncio.sleep(LOOK)
 
     async def cancel(self, key: str) -> JobStatus:
         """Ask for a job to be cancelled, and give it as it is now.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 from procrastinate.exceptions import ConnectorException
 
 from asyncruns.workers.delivery import Delivery
+from asyncruns.workers.endings import end, go_on_unless_cancelled
 from asyncruns.workers.engine import QUEUE, RESCUE, TASK, JobManager, Redelivery, engine
 from asyncruns.workers.errors import DatabaseError
 from asyncruns.workers.lease import Lease
@@ -139,10 +140,8 @@ class RunWorker:
             manager.closing = True
             for delivery in self._deliveries:
                 delivery.hand_over()
-            for tasks in (serving, watching):  # in this order: the heart beats to the end
-                for task in tasks:
-                    task.cancel()
-                await asyncio.wait(tasks)
+            await end(serving, patience=self._grace + 2 * BACKSTOP)
+            await end(watching)  # the heart beats to the end
 
     async def _serve(self, app: procrastinate.App, queues: tuple[str, ...], slots: int) -> None:
         """Run the engine's worker, and another where it fails: a sleeper is forgotten."""
@@ -162,6 +161,7 @@ class RunWorker:
                 )
             except ConnectorException as exc:
                 _log.warning("the worker begins anew: %s", exc.__cause__ or exc)
+            go_on_unless_cancelled()
             await asyncio.sleep(TICK)
 
     async def _deliver(self, context: procrastinate.JobContext, key: str) -> None:  # noqa: ARG002 -- the engine passes it
@@ -194,6 +194,7 @@ class RunWorker:
                 await self._tell_deliveries()
             except (ConnectorException, DatabaseError) as exc:
                 _log.warning("the database does not answer: %s", exc.__cause__ or exc)
+            go_on_unless_cancelled()
             await asyncio.sleep(min(TICK, self._queue.silence / 4))
 
     def _may_judge(self) -> bool:

@@ -329,6 +329,15 @@ async def test_a_silent_workers_job_has_a_slot_of_its_own(house: House) -> None:
         assert (await house.queue.status(following)).state == "waiting"
 
 
+async def test_a_worker_stops_whenever_it_is_told_to(house: House) -> None:
+    for number in range(20):  # in the midst of one statement or another
+        key = await house.queue.submit(house.job())
+        async with asyncio.timeout(30), house.working():
+            await asyncio.sleep(number * 0.005)
+    async with house.working():
+        await house.queue.wait(key, deadline=30)
+
+
 async def test_a_late_finish_is_refused(house: House) -> None:
     key = await house.queue.submit(house.job())
     late, living = JobManager(house.queue.connector), JobManager(house.queue.connector)
