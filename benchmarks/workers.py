@@ -115,7 +115,7 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     kills = _QUICK_KILLS if options.quick else _KILLS
     with running_cluster() as cluster:
-        for name, value in asyncio.run(measured(cluster.new_database(), options.jobs, kills)):
+        for name, value in asyncio.run(measured(cluster.empty_database(), options.jobs, kills)):
             print(f"{name:<11} {value}")
     print(f"{'silence':<11} {_SILENCE:g} s, {_WORKERS} workers of {_CONCURRENCY} slots each")
     for name, value in surroundings().items():

@@ -31,7 +31,6 @@ class Cluster:
         self._folder = folder
         self._bin = _programs()
         self.port = _free_port()
-        self._databases = 0
 
     def create(self) -> None:
         """Lay the cluster out: it asks for passwords, and does not wait for the disk."""
@@ -67,13 +66,16 @@ class Cluster:
         """The address of a database, password included."""
         return f"postgresql://{USER}:{password}@127.0.0.1:{self.port}/{database}"
 
-    def new_database(self) -> str:
-        """Create a database, and give its address."""
-        self._databases += 1
-        name = f"tests_{self._databases}"
+    def empty_database(self) -> str:
+        """Empty the database, whoever still uses it, and give its address."""
         with psycopg.connect(self.address(), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}".encode())
-        return self.address(name)
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            connection.execute("DROP SCHEMA public CASCADE")
+            connection.execute("CREATE SCHEMA public")
+        return self.address()
 
     @property
     def _data(self) -> Path:

@@ -1,4 +1,4 @@
-"""One PostgreSQL for all tests of workers, and a new database for each."""
+"""One PostgreSQL for all tests of workers, and an empty database for each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncruns.emulator import Emulator
 from tests.workers.cluster import Cluster, running_cluster
 from tests.workers.house import House, opened
 
@@ -22,13 +21,7 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 def address(cluster: Cluster) -> str:
-    return cluster.new_database()
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[Emulator]:
-    async with Emulator(poll_after_ms=50) as server:
-        yield server
+    return cluster.empty_database()
 
 
 @pytest.fixture

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import os
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
+from importlib.metadata import version
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from asyncruns.cli import main
+from tests.cli.house import opened, speak_and_call
 from tests.workers.cluster import PASSWORD, USER
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from pathlib import Path
 
-    from asyncruns.emulator import Emulator
     from tests.workers.cluster import Cluster
 
 COMMAND = (sys.executable, "-W", "error", "-m", "asyncruns.cli", "workers")
 
 TOOLS = '''
-async def weather(city: str) -> str:
+async def get_weather(city: str) -> str:
     """Tell the weather."""
     return f"sunny in {city}"
 '''
@@ -35,97 +37,6 @@ class Ended(NamedTuple):
     code: int | None
     stdout: str
     stderr: str
-
-
-async def run(*arguments: str, stdin: str = "", **environment: str) -> Ended:
-    """Run a command to its end."""
-    process = await asyncio.create_subprocess_exec(
-        *(*COMMAND, *arguments),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, **environment},
-    )
-    stdout, stderr = await process.communicate(stdin.encode())
-    return Ended(process.returncode, stdout.decode(), stderr.decode())
-
-
-@pytest.mark.anyio
-@pytest.mark.database
-async def test_jobs_are_queued_done_and_looked_at(
-    server: Emulator, address: str, tmp_path: Path
-) -> None:
-    (tmp_path / "shop.py").write_text(TOOLS)
-    assistant = server.add_assistant(
-        tools=[
-            {
-                "type": "function",
-                "function": {
-                    "name": "weather",
-                    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
-                },
-            }
-        ]
-    )["id"]
-    here = {"ASYNCRUNS_DATABASE": address}
-    created = "created the tables of procrastinate 3.10.0\ncreated the tables of asyncruns\n"
-    assert await run("migrate", **here) == (0, created, "")
-    assert await run("migrate", **here) == (0, "all tables are there already\n", "")
-
-    worker = await asyncio.create_subprocess_exec(
-        *(*COMMAND, "run", "--toolset", "shop=shop:weather", "--concurrency", "3"),
-        stderr=asyncio.subprocess.PIPE,
-        cwd=tmp_path,
-        env={**os.environ, **here, "OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": "any"},
-    )
-    assert worker.stderr is not None
-    ready = await worker.stderr.readline()
-    assert ready.endswith(b" is ready\n")
-
-    one = ("--assistant-id", assistant, "--message", "Hi", "--toolset", "shop")
-    assert await run("submit", *one, "--dedupe-key", "one", **here) == (0, "one\n", "")
-    assert await run("submit", *one, "--dedupe-key", "one", **here) == (0, "one\n", "")
-    lines = "".join(
-        json.dumps({"assistant_id": assistant, "dedupe_key": key, "toolset": "shop"}) + "\n"
-        for key in ("two", "three")
-    )
-    assert await run("submit", "-", stdin=lines, **here) == (0, "two\nthree\n", "")
-
-    ended = await run("status", "--wait", "--format", "jsonl", "one", "two", "three", **here)
-    jobs = [json.loads(line) for line in ended.stdout.splitlines()]
-    assert [job["key"] for job in jobs] == ["one", "two", "three"]
-    assert {job["outcome"] for job in jobs} == {"completed"}
-    assert await run("status", **here) == (0, '{\n  "completed": 3\n}\n', "")
-    table = await run("cancel", "one", "--format", "table", **here)
-    assert table.stdout.splitlines()[:3] == [
-        "key               one",
-        "state             ended",
-        "outcome           completed",
-    ]
-
-    worker.send_signal(signal.SIGTERM)
-    said = (await worker.stderr.read()).decode()
-    assert await worker.wait() == 0
-    assert f"job one: run {jobs[0]['run_id']}" in said
-    assert "job one: completed" in said
-    assert said.endswith(" has stopped\n")
-
-
-@pytest.mark.anyio
-@pytest.mark.database
-async def test_ctrl_c_hands_over_and_is_exit_130(server: Emulator, address: str) -> None:
-    here = {"ASYNCRUNS_DATABASE": address}
-    await run("migrate", **here)
-    worker = await asyncio.create_subprocess_exec(
-        *(*COMMAND, "run", "--base-url", server.base_url, "--api-key", "any"),
-        stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, **here},
-    )
-    assert worker.stderr is not None
-    await worker.stderr.readline()
-    worker.send_signal(signal.SIGINT)
-    assert b" has stopped\n" in await worker.stderr.read()
-    assert await worker.wait() == 130
 
 
 class Shell:
@@ -146,6 +57,83 @@ class Shell:
 @pytest.fixture
 def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
     return Shell(monkeypatch, capsys)
+
+
+@contextmanager
+def working(folder: Path, *options: str, **environment: str) -> Generator[subprocess.Popen[str]]:
+    """A worker in a process of its own, once it is ready."""
+    with subprocess.Popen(
+        [*COMMAND, "run", *options],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        env={**os.environ, **environment},
+    ) as worker:
+        try:
+            assert worker.stderr is not None
+            assert worker.stderr.readline().endswith(" is ready\n")
+            yield worker
+        finally:
+            worker.kill()
+
+
+@pytest.mark.database
+def test_jobs_are_queued_done_and_looked_at(
+    shell: Shell, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shop.py").write_text(TOOLS)
+    monkeypatch.setenv("ASYNCRUNS_DATABASE", address)
+    engine, ours = f"procrastinate {version('procrastinate')}", "asyncruns"
+    created = f"created the tables of {engine}\ncreated the tables of {ours}\n"
+    assert shell("migrate") == (0, created, "")
+    assert shell("migrate") == (0, "all tables are there already\n", "")
+
+    with (
+        opened() as house,
+        working(
+            tmp_path,
+            *("--toolset", "shop=shop:get_weather", "--concurrency", "3"),
+            OPENAI_BASE_URL=house.emulator.base_url,
+            OPENAI_API_KEY="any",
+        ) as worker,
+    ):
+        house.emulator.script = speak_and_call
+        one = ("--assistant-id", "assistant_id", "--message", "Hi", "--toolset", "shop")
+        assert shell("submit", *one, "--dedupe-key", "one") == (0, "one\n", "")
+        assert shell("submit", *one, "--dedupe-key", "one") == (0, "one\n", "")
+        job = {"assistant_id": "assistant_id", "toolset": "shop"}
+        lines = "".join(f"{json.dumps({**job, 'dedupe_key': key})}\n" for key in ("two", "three"))
+        assert shell("submit", "-", stdin=lines) == (0, "two\nthree\n", "")
+
+        ended = shell("status", "--wait", "--format", "jsonl", "one", "two", "three")
+        jobs = [json.loads(line) for line in ended.stdout.splitlines()]
+        assert [job["key"] for job in jobs] == ["one", "two", "three"]
+        assert {job["outcome"] for job in jobs} == {"completed"}
+        assert shell("status") == (0, '{\n  "completed": 3\n}\n', "")
+        assert shell("cancel", "one", "--format", "table").stdout.splitlines()[:3] == [
+            "key               one",
+            "state             ended",
+            "outcome           completed",
+        ]
+
+        worker.terminate()
+        assert worker.stderr is not None
+        said = worker.stderr.read()
+        assert worker.wait() == 0
+    assert f"job one: run {jobs[0]['run_id']}" in said
+    assert "job one: completed" in said
+    assert said.endswith(" has stopped\n")
+
+
+@pytest.mark.database
+def test_ctrl_c_hands_over_and_is_exit_130(shell: Shell, address: str, tmp_path: Path) -> None:
+    shell("migrate", "--database", address)
+    server = ("--base-url", "http://127.0.0.1:1", "--api-key", "any")
+    with working(tmp_path, *server, ASYNCRUNS_DATABASE=address) as worker:
+        worker.send_signal(signal.SIGINT)
+        assert worker.stderr is not None
+        assert " has stopped\n" in worker.stderr.read()
+        assert worker.wait() == 130
 
 
 @pytest.mark.database

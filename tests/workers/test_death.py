@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.anyio, pytest.mark.database, pytest.mark.timeout(120)]
 
 JOBS = 60
-FEWER = 24
+FEWER = 16
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [random.randrange(1000)])
 async def test_sixty_jobs_survive_the_death_of_two_of_three_workers(
     seed: int, address: str, tmp_path: Path
 ) -> None:
@@ -75,7 +75,7 @@ async def test_a_worker_that_wakes_up_while_another_has_its_jobs_lets_go_of_them
     address: str, tmp_path: Path
 ) -> None:
     async with world(address, tmp_path / "journal") as here:
-        here.pace = 2.5
+        here.pace = 2
         sleeper = await here.start()
         keys = await here.submit(4)
         await here.started(keys)
