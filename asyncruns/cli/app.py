@@ -59,6 +59,12 @@ def app() -> None:
 app.add_command(
     LazyCommand("demo", "asyncruns.cli.demo:demo", "Stream a run against a server of its own.")
 )
+app.add_command(
+    LazyCommand("replay", "asyncruns.cli.replay:replay", "Show what a recorded stream has built.")
+)
+app.add_command(
+    LazyCommand("serve", "asyncruns.cli.serve:serve", "Serve runs of a scripted model, to try out.")
+)
 
 
 def run() -> int:
