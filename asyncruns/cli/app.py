@@ -4,55 +4,58 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib import import_module
 from io import TextIOWrapper
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from asyncruns import AsyncRunsError, __version__
+from asyncruns.cli.connection import CONNECTION
+from asyncruns.cli.flags import FlagOption
+from asyncruns.cli.lazy import LazyCommand
+from asyncruns.cli.text import one_line
 
 __all__ = ["app", "run"]
 
-
-class LazyCommand(click.Command):
-    """A command that is known by its name and summary until it is called.
-
-    `target` is its place as `module:attribute`; it may be a group, too.
-    """
-
-    def __init__(self, name: str, target: str, summary: str) -> None:
-        super().__init__(name, short_help=summary)
-        self._target = target
-
-    def make_context(
-        self,
-        info_name: str | None,
-        args: list[str],
-        parent: click.Context | None = None,
-        **extra: Any,
-    ) -> click.Context:
-        """Import the command, and go on with it."""
-        module, _, attribute = self._target.partition(":")
-        command: click.Command = getattr(import_module(module), attribute)
-        return command.make_context(info_name, args, parent, **extra)
+RESOURCES: Final = {
+    "runs": ("beta:threads:runs", "Create runs, look at them, answer and cancel them."),
+    "threads": ("beta:threads", "Create threads, look at them, change and delete them."),
+    "messages": ("beta:threads:messages", "Add messages to threads, look at them, delete them."),
+    "assistants": ("beta:assistants", "Create assistants, look at them, change and delete them."),
+}
+"""The groups of commands, with the reference's names for them."""
 
 
 @click.group(
+    params=[FlagOption(flag) for flag in CONNECTION],
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""\b
 examples:
-  asyncruns demo                 see a run live; needs no server and no key
-  asyncruns demo --json          the steps that it assembled, as JSON
-  asyncruns COMMAND --help       what a command does, and its options""",
+  asyncruns demo                            see a run live; needs no server and no key
+  asyncruns runs list --thread-id thread_1  the runs of a thread, as JSON
+  asyncruns COMMAND --help                  what a command does, and its options
+
+\b
+The reference's own names stand for the same commands: 'beta:threads:runs' for 'runs',
+'beta:threads:runs:steps' for 'runs steps', 'beta:threads' for 'threads',
+'beta:threads:messages' for 'messages', 'beta:assistants' for 'assistants'.
+
+\b
+Completion in bash, in zsh, in fish:
+  eval "$(_ASYNCRUNS_COMPLETE=bash_source asyncruns)"
+  eval "$(_ASYNCRUNS_COMPLETE=zsh_source asyncruns)"
+  _ASYNCRUNS_COMPLETE=fish_source asyncruns | source""",
 )
 @click.version_option(__version__, prog_name="asyncruns", message="%(prog)s %(version)s")
-def app() -> None:
-    """Watch runs of the Runs protocol: their text, their tool calls, their steps.
+def app(**_connection: Any) -> None:
+    """Watch and steer runs of the Runs protocol: their text, their tool calls, their steps.
 
     A run is one execution of an assistant on a thread. While it goes on, its server streams what
     it writes; asyncruns assembles the pieces into complete objects and answers the run's tool
     calls with Python functions.
+
+    Options that say where the server is may stand here or after any command that asks it; the
+    names in brackets are the environment variables that stand in for them.
     """
 
 
@@ -65,6 +68,18 @@ app.add_command(
 app.add_command(
     LazyCommand("serve", "asyncruns.cli.serve:serve", "Serve runs of a scripted model, to try out.")
 )
+for _short, (_long, _summary) in RESOURCES.items():
+    _target = f"asyncruns.cli.commands:{_short}"
+    app.add_command(LazyCommand(_short, _target, _summary))
+    app.add_command(LazyCommand(_long, _target, _summary, hidden=True))
+app.add_command(
+    LazyCommand(
+        "beta:threads:runs:steps",
+        "asyncruns.cli.commands:steps",
+        "Look at the steps of a run.",
+        hidden=True,
+    )
+)
 
 
 def run() -> int:
@@ -74,15 +89,26 @@ def run() -> int:
             stream.reconfigure(errors="replace")  # a sign that cannot be encoded becomes a `?`
     try:
         return app.main(prog_name="asyncruns", standalone_mode=False) or 0
-    except click.ClickException as exc:
+    except click.exceptions.NoArgsIsHelpError as exc:
         exc.show()
+        return exc.exit_code
+    except click.ClickException as exc:
+        click.echo(f"asyncruns: {_complaint(exc)}", err=True)
         return exc.exit_code
     except click.Abort:
         raise KeyboardInterrupt from None
     except AsyncRunsError as exc:
-        click.echo(f"asyncruns: {exc}", err=True)
+        click.echo(f"asyncruns: {one_line(str(exc))}", err=True)
         return 1
     except BrokenPipeError:  # whoever read the output has gone away
         # At its end the interpreter flushes stdout, and must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _complaint(exc: click.ClickException) -> str:
+    """What is wrong, in one line, and where help is to be had."""
+    text = one_line(exc.format_message())
+    if isinstance(exc, click.UsageError) and exc.ctx is not None:
+        return f"{text} (see '{exc.ctx.command_path} --help')"
+    return text

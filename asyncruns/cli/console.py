@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.segment import Segment
+
+from asyncruns.cli.text import printable
 
 if TYPE_CHECKING:
     from rich.console import ConsoleOptions, RenderableType, RenderResult
 
 __all__ = ["Ragged", "is_live", "open_console", "print_json", "printable"]
-
-_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def open_console(*, stderr: bool = False) -> Console:
@@ -26,11 +25,6 @@ def open_console(*, stderr: bool = False) -> Console:
 def is_live(console: Console) -> bool:
     """Whether a picture can be redrawn: only on a terminal that moves its cursor."""
     return console.is_interactive and console.file.isatty()
-
-
-def printable(text: str) -> str:
-    """A server's text as it may go to a terminal: without control codes, which could do harm."""
-    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
 
 
 def print_json(value: object) -> None:

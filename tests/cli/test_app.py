@@ -57,17 +57,19 @@ def test_version(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("dmo",), "Error: No such command 'dmo'. Did you mean 'demo'?"),
-        (("demo", "--jsn"), "Error: No such option '--jsn'. Did you mean '--json'?"),
-        (("demo", "extra"), "Error: Got unexpected extra argument (extra)"),
-        (("demo", "--token-rate", "-1"), "Error: Invalid value for '--token-rate'"),
+        (("dmo",), "asyncruns: No such command 'dmo'. Did you mean 'demo'?"),
+        (("demo", "--jsn"), "asyncruns: No such option '--jsn'. Did you mean '--json'?"),
+        (("demo", "extra"), "asyncruns: Got unexpected extra argument (extra)"),
+        (("demo", "--token-rate", "-1"), "asyncruns: Invalid value for '--token-rate'"),
     ],
 )
 def test_bad_input_is_exit_2_and_names_what_is_wrong(
     run: Run, arguments: tuple[str, ...], complaint: str
 ) -> None:
     ended = run(*arguments)
-    assert complaint in ended.stderr.splitlines()[-1]
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(complaint)
+    assert line.endswith(" --help')")
     assert (ended.code, ended.stdout) == (2, "")
 
 
