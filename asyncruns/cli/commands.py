@@ -12,7 +12,7 @@ from asyncruns.cli.output import MAX_ITEMS, OUTPUT
 from asyncruns.cli.request import RequestCommand
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from asyncruns.cli.connection import Connection
     from asyncruns.cli.flags import Flag
@@ -33,38 +33,35 @@ class Endpoint(NamedTuple):
     flags: Sequence[Flag]
     takes_body: bool = False
 
-    @property
-    def method(self) -> str:
-        """The resource's method for it."""
-        return self.name.replace("-", "_")
-
 
 def _group(name: str, resource: str, summary: str, *endpoints: Endpoint) -> click.Group:
     """Make a command for each endpoint of a client's resource."""
     group = click.Group(name, help=summary, no_args_is_help=True)
     for endpoint in endpoints:
-        options = [*([MAX_ITEMS] if endpoint.name == "list" else []), *OUTPUT]
+        is_list = endpoint.name == "list"
         group.add_command(
             RequestCommand(
                 endpoint.name,
                 flags=endpoint.flags,
                 takes_body=endpoint.takes_body,
-                params=options,
-                callback=_callback(resource, endpoint),
+                params=(MAX_ITEMS, *OUTPUT) if is_list else OUTPUT,
+                callback=_sender(f"{resource}.{endpoint.name.replace('-', '_')}", is_list=is_list),
                 help=endpoint.help,
             )
         )
     return group
 
 
-def _callback(resource: str, endpoint: Endpoint) -> Any:
-    def ask(connection: Connection, params: dict[str, Any], **settings: Any) -> None:
+def _sender(path: str, *, is_list: bool) -> Callable[..., None]:
+    """What a command does: to ask by a client's method, and print what comes."""
+
+    def send(connection: Connection, params: dict[str, Any], **settings: Any) -> None:
         # It brings aiohttp, which help does not need.
-        from asyncruns.cli.ask import answer  # noqa: PLC0415
+        from asyncruns.cli import ask  # noqa: PLC0415
 
-        answer(connection, resource, endpoint.method, params, **settings)
+        (ask.ask_for_list if is_list else ask.ask)(connection, path, params, **settings)
 
-    return ask
+    return send
 
 
 runs: Final = _group(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from asyncruns.cli.flags import Flag
-from asyncruns.cli.values import COUNT, SECONDS, TEXT
+from asyncruns.cli.values import COUNT, HEADER, SECONDS, TEXT, URL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,15 +19,17 @@ if TYPE_CHECKING:
 __all__ = ["CONNECTION", "Connection"]
 
 CONNECTION: Final = (
-    Flag("api-key", TEXT, "The key; an empty one for servers that ask for none. [OPENAI_API_KEY]"),
-    Flag("base-url", TEXT, "The prefix of all paths. [OPENAI_BASE_URL]"),
-    Flag("organization", TEXT, "Who pays, as a header. [OPENAI_ORG_ID]"),
-    Flag("project", TEXT, "The project, as a header. [OPENAI_PROJECT_ID]"),
+    Flag(
+        "api-key", HEADER, "The key; an empty one for servers that ask for none. [OPENAI_API_KEY]"
+    ),
+    Flag("base-url", URL, "The prefix of all paths; OpenAI's own unless given. [OPENAI_BASE_URL]"),
+    Flag("organization", HEADER, "Who pays, as a header. [OPENAI_ORG_ID]"),
+    Flag("project", HEADER, "The project, as a header. [OPENAI_PROJECT_ID]"),
     Flag("timeout", SECONDS, "Seconds that one attempt at a request may take; 60 unless given."),
     Flag("max-retries", COUNT, "How often a failed request may be sent again; 2 unless given."),
     Flag(
         "azure-endpoint",
-        TEXT,
+        URL,
         "An Azure OpenAI resource, instead of --base-url. [AZURE_OPENAI_ENDPOINT]",
     ),
     Flag("api-version", TEXT, "The version of Azure's API. [OPENAI_API_VERSION]"),

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.highlighter import JSONHighlighter
 from rich.segment import Segment
 
 from asyncruns.cli.text import printable
@@ -14,7 +15,7 @@ from asyncruns.cli.text import printable
 if TYPE_CHECKING:
     from rich.console import ConsoleOptions, RenderableType, RenderResult
 
-__all__ = ["Ragged", "is_live", "open_console", "print_json", "printable"]
+__all__ = ["Ragged", "is_live", "open_console", "print_coloured_json", "print_json", "printable"]
 
 
 def open_console(*, stderr: bool = False) -> Console:
@@ -31,6 +32,11 @@ def print_json(value: object) -> None:
     """Print JSON to stdout; an output that cannot show every sign gets escapes, and loses none."""
     text = json.dumps(value, indent=2, ensure_ascii=not sys.stdout.encoding.startswith("utf"))
     print(text, flush=True)  # noqa: T201 -- JSON is for programs, and no console may wrap it
+
+
+def print_coloured_json(text: str) -> None:
+    """Print JSON that is laid out already to stdout, in colour, each line as long as it is."""
+    open_console().print(JSONHighlighter()(text), soft_wrap=True)
 
 
 class Ragged:

@@ -131,18 +131,21 @@ class FlagOption(click.Option):
                 value = self._set(value, path, item, many=many)
         return value
 
+    def help_rows(self) -> Iterator[tuple[str, str]]:
+        """What help says of the flag, and of each of its inner ones."""
+        flag = self.flag
+        yield _row(f"--{flag.name}", flag, ["required"] * flag.required)
+        for name, (_, inner) in self.inner.items():
+            yield _row(f"  .{name.partition('.')[2]}", inner)
+        if flag.open:
+            yield "  .KEY TEXT", "The pair with this key."
+
     def get_help_record(
         self,
         ctx: click.Context,  # noqa: ARG002 -- click's signature
     ) -> tuple[str, str] | None:
-        """Show the flag by its one name; its help says what is inside."""
-        names, text = [f"--{self.flag.name} {self.flag.kind.metavar}"], self.flag.help
-        facts = ["required"] if self.flag.required else []
-        facts += ["repeatable"] if self.flag.many else []
-        inner = [f".{name.partition('.')[2]}" for name in self.inner]
-        inner += [".KEY"] if self.flag.open else []
-        facts += [f"inner: {' '.join(inner)}"] if inner else []
-        return names[0], f"{text}  [{'; '.join(facts)}]" if facts else text
+        """What help says of the flag alone, by its one name."""
+        return next(self.help_rows())
 
     def get_error_hint(
         self,
@@ -196,6 +199,12 @@ class _FlagType(click.ParamType[Any]):
     ) -> list[CompletionItem]:
         """Offer the values that are known."""
         return [CompletionItem(word) for word in self._words if word.startswith(incomplete)]
+
+
+def _row(name: str, flag: Flag, facts: Sequence[str] = ()) -> tuple[str, str]:
+    facts = [*facts, *["repeatable"] * flag.many]
+    text = f"{flag.help}  [{', '.join(facts)}]" if facts else flag.help
+    return f"{name} {flag.kind.metavar}", text
 
 
 def undotted(parameters: Iterable[click.Parameter], words: Sequence[str]) -> list[str]:

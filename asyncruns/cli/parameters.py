@@ -120,7 +120,11 @@ _TOOL_FIELDS: Final = (
             _FUNCTION_NAME,
             Flag("description", TEXT, "What it does, for the model."),
             Flag("parameters", OBJECT, "Its parameters, as a JSON Schema."),
-            Flag("strict", BOOLEAN, "Whether arguments follow the schema exactly."),
+            Flag(
+                "strict",
+                BOOLEAN,
+                "Whether arguments follow them exactly; false unless given.",
+            ),
         ),
     ),
     Flag(
@@ -128,14 +132,18 @@ _TOOL_FIELDS: Final = (
         OBJECT,
         "Settings of the search.",
         inner=(
-            Flag("max-num-results", INTEGER, "How many results at most, 1 to 50."),
+            Flag(
+                "max-num-results",
+                INTEGER,
+                "How many results at most, 1 to 50.",
+            ),
             Flag(
                 "ranking-options",
                 OBJECT,
                 "How results are ranked.",
                 inner=(
-                    Flag("score-threshold", NUMBER, "The least score, 0 to 1."),
-                    Flag("ranker", TEXT, "'auto' or 'default_2024_08_21'."),
+                    Flag("score-threshold", NUMBER, "The least score of a result, 0 to 1."),
+                    Flag("ranker", TEXT, "'auto', the default, or 'default_2024_08_21'."),
                 ),
             ),
         ),
@@ -197,7 +205,7 @@ _RESPONSE_FORMAT: Final = Flag(
                 Flag("name", TEXT, "The schema's name."),
                 Flag("description", TEXT, "What the format is for."),
                 Flag("schema", OBJECT, "The JSON Schema itself."),
-                Flag("strict", BOOLEAN, "Whether the answer follows it exactly."),
+                Flag("strict", BOOLEAN, "Whether it is followed exactly; false unless given."),
             ),
         ),
     ),
@@ -211,8 +219,12 @@ _REASONING_EFFORT: Final = Flag(
 )
 
 _SAMPLING: Final = (
-    Flag("temperature", NUMBER, "The sampling temperature, 0 (focused) to 2 (random)."),
-    Flag("top-p", NUMBER, "The probability mass of tokens to sample from, 0 to 1."),
+    Flag(
+        "temperature",
+        NUMBER,
+        "The sampling temperature, 0 to 2; 1 unless given.",
+    ),
+    Flag("top-p", NUMBER, "The probability mass of tokens to sample from, 0 to 1; 1 unless given."),
 )
 
 _RUN_SETTINGS: Final = (
@@ -265,7 +277,7 @@ _WHILE_ACTIVE: Final = (
         choice("raise", "wait", "cancel"),
         "While another run holds the thread: fail ('raise', the default), 'wait', or 'cancel' it.",
     ),
-    Flag("active-run-deadline", SECONDS, "Seconds to wait for that run at most."),
+    Flag("active-run-deadline", SECONDS, "Seconds to wait for that run at most; 600 unless given."),
 )
 
 RUN_CREATE: Final = (

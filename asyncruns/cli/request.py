@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from asyncruns.cli.flags import Flag
 
 __all__ = ["Failure", "RequestCommand"]
+
+
+_HELP_COLUMN: Final = 28
+"""How wide the column with the flags is; the help of one that is longer begins below it."""
+
+
+_INNER_HELP: Final = (
+    "An indented flag is a field of the one above it: '.type' below '--tool' is written "
+    "'--tool.type'. Where that is repeatable, a field that is given again begins the next one."
+)
 
 
 class Failure(click.ClickException):
@@ -55,12 +65,28 @@ class RequestCommand(click.Command):
         """Parse the arguments, dotted flags among them."""
         return super().parse_args(ctx, undotted(self.params, args))
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the flags into the help: the endpoint's, the command's own, the connection's."""
+        rows: dict[str, list[tuple[str, str]]] = {"Parameters": [], "Options": [], "Server": []}
+        for param in self.get_params(ctx):
+            if isinstance(param, FlagOption):
+                section = "Server" if param.flag in CONNECTION else "Parameters"
+                rows[section] += param.help_rows()
+            elif record := param.get_help_record(ctx):
+                rows["Options"].append(record)
+        for section, records in rows.items():
+            with formatter.section(section):
+                formatter.write_dl(records, col_max=_HELP_COLUMN)
+            if any(name.startswith(" ") for name, _ in records):
+                formatter.write_paragraph()
+                formatter.write_text(_INNER_HELP)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Gather what is given, and call the callback with it."""
         root = ctx.find_root()
         connection = Connection({**_gather(root, CONNECTION), **_gather(ctx, CONNECTION)})
         body = read_body(_gather(ctx, [BODY]).get(BODY.field)) if self.takes_body else {}
-        params = {**body, **_gather(ctx, self.flags, body)}
+        params = {**self._sorted(body), **_gather(ctx, self.flags, body)}
         for flag in self.flags:
             if flag.required and flag.field not in params:
                 raise click.UsageError(f"Missing option '--{flag.name}'.", ctx)
@@ -70,6 +96,15 @@ class RequestCommand(click.Command):
             return super().invoke(ctx)
         except AsyncRunsError as exc:
             raise Failure(connection.conceal(one_line(str(exc)))) from exc
+
+    def _sorted(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The body's members as parameters; what no flag knows is sent along as it is."""
+        if body.get("stream"):
+            raise click.UsageError("what is streamed is no one object: see 'asyncruns runs stream'")
+        known = {flag.field for flag in self.flags}
+        params = {name: value for name, value in body.items() if name in known}
+        extra = {name: value for name, value in body.items() if name not in known}
+        return {**params, "extra_body": extra} if extra else params
 
 
 def _gather(

@@ -19,6 +19,7 @@ __all__ = [
     "BOOLEAN",
     "CONTENT",
     "COUNT",
+    "HEADER",
     "ID",
     "INTEGER",
     "LISTS",
@@ -29,6 +30,7 @@ __all__ = [
     "SECONDS",
     "TEXT",
     "TEXTS",
+    "URL",
     "Kind",
     "choice",
     "read_object",
@@ -110,6 +112,18 @@ def _text(text: str) -> str:
 def _id(text: str) -> str:
     if not text.strip() or text in _DOTS:
         raise ValueError(f"expected an id, got '{text}'")
+    return _text(text)
+
+
+def _header(text: str) -> str:
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError("it has characters that no header can hold")  # and may be a key
+    return text
+
+
+def _url(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise ValueError(f"expected an address that begins with http:// or https://, got '{text}'")
     return _text(text)
 
 
@@ -209,6 +223,8 @@ ID: Final = Kind("ID", _id)
 INTEGER: Final = Kind("INTEGER", _integer)
 NUMBER: Final = Kind("NUMBER", _number)
 BOOLEAN: Final = Kind("[true|false]", _boolean, ("true", "false"))
+HEADER: Final = Kind("TEXT", _header)
+URL: Final = Kind("URL", _url)
 OBJECT: Final = Kind("JSON|@FILE", read_object)
 OBJECTS: Final = Kind("JSON|@FILE", _objects)
 PAIRS: Final = Kind("JSON|@FILE", _pairs)
