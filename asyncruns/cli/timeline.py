@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -12,7 +12,7 @@ from asyncruns.cli.bars import chart
 from asyncruns.cli.chart import draw_chart
 from asyncruns.cli.console import Ragged, open_console
 from asyncruns.cli.parameters import RUN_ID, THREAD_ID
-from asyncruns.cli.request import RequestCommand
+from asyncruns.cli.request import Failure, RequestCommand
 from asyncruns.cli.svg import svg_of
 
 if TYPE_CHECKING:
@@ -22,21 +22,31 @@ if TYPE_CHECKING:
 __all__ = ["timeline"]
 
 FULL_PAGE: Final = 100
+"""The longest page that servers give."""
+
+STANDARD_OUTPUT: Final = "-"
 
 
-def _timeline(connection: Connection, params: dict[str, Any], *, svg: IO[str] | None) -> None:
+def _timeline(connection: Connection, params: dict[str, Any], *, svg: str | None) -> None:
     run, steps = asyncio.run(_look(connection, **params))
     laid_out = chart(run, steps, time.time())
     if svg is not None:
-        svg.write(svg_of(laid_out, f"{run.id} · {run.status}"))
-        svg.flush()
-        if svg.name == "<stdout>":
+        _write(svg, svg_of(laid_out, f"{run.id} · {run.status}"))
+        if svg == STANDARD_OUTPUT:
             return
     console = open_console()
     for line in draw_chart(laid_out, console.width):
         console.print(Ragged(line), soft_wrap=True)
     if svg is not None:
-        click.echo(f"asyncruns: the same is in {svg.name}", err=True)
+        click.echo(f"asyncruns: the same is in {svg}", err=True)
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        with click.open_file(path, "wb") as file:
+            file.write(text.encode())
+    except OSError as exc:
+        raise Failure(f"cannot write '{path}': {(exc.strerror or str(exc)).lower()}") from exc
 
 
 async def _look(connection: Connection, thread_id: str, run_id: str) -> tuple[Run, list[RunStep]]:
@@ -52,7 +62,7 @@ timeline: Final = RequestCommand(
     params=[
         click.Option(
             ["--svg"],
-            type=click.File("w", encoding="utf-8", lazy=True),
+            type=click.Path(dir_okay=False, allow_dash=True),
             metavar="FILE",
             help="Write it as an SVG, too; '-' writes the SVG to standard output, and only that.",
         )
