@@ -55,7 +55,7 @@ _WORDS: Final = re.compile(r"\n| ?[^ \n]+| +")
 
 class _Piece(NamedTuple):
     part: object
-    """What the piece is part of: pieces of the same part go on one line."""
+    """What the piece is part of: those of one part share a line, one of None has its own."""
     label: str
     text: str
 
@@ -99,7 +99,7 @@ class Lines:
         match event.data:
             case Run(status=status) as run if status != self._status:
                 self._status = status
-                yield _Piece(object(), "run", self._said_of(run))
+                yield _Piece(None, "run", self._said_of(run))
             case RunStep(id=step_id, status=status) as step if status in ENDED_STEP:
                 if step_id not in self._ended:
                     self._ended.add(step_id)
@@ -130,9 +130,9 @@ class Lines:
         if isinstance(step.step_details, ToolCallsStepDetails):
             for call in step.step_details.tool_calls:
                 for name, result in _results_of(call):
-                    yield _Piece(object(), "output", f"{name} → {result}")
+                    yield _Piece(None, "output", f"{name} → {result}")
         if step.status != "completed":
-            yield _Piece(object(), "step", self._said_of(step))
+            yield _Piece(None, "step", self._said_of(step))
 
     def _rest(self, message: Message, *, anew: bool) -> Iterator[_Piece]:
         """What a message ends with beyond its deltas; all of it where it does not continue them."""
@@ -141,7 +141,7 @@ class Lines:
             key = (message.id, index)
             missing = text if anew else text[self._written[key] :]
             self._written[key] = len(text)
-            yield _Piece(object() if anew else key, "message", missing)
+            yield _Piece(None if anew else key, "message", missing)
 
     def _call(self, key: object, call: Any) -> Iterator[_Piece]:
         match call:
@@ -160,12 +160,14 @@ class Lines:
                 pass
 
     def _print(self, piece: _Piece) -> None:
-        if piece.part != self._part:
+        if piece.part is None or piece.part != self._part:
             self._end_line()
             self._part = piece.part
             self._write(f"{printable(piece.label):<{INDENT - 1}} ", "dim")
         for word in _WORDS.findall(printable(piece.text)):
             self._write_word(word)
+        if piece.part is None:
+            self._end_line()
 
     def _write_word(self, word: str) -> None:
         if word == "\n":
