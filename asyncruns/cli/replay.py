@@ -8,9 +8,10 @@ from typing import IO, TYPE_CHECKING, Final
 import click
 from rich.text import Text
 
-from asyncruns import Accumulator, EventDecoder, LimitExceededError, Run, StreamError, to_dict
-from asyncruns.cli.console import Ragged, open_console, print_json, printable
+from asyncruns import Accumulator, EventDecoder, LimitExceededError, Run, StreamError, to_json
+from asyncruns.cli.console import Ragged, open_console, printable
 from asyncruns.cli.oddities import Oddities, Oddity
+from asyncruns.cli.output import print_json
 from asyncruns.cli.times import Stopwatch
 from asyncruns.cli.tree import draw
 
@@ -51,16 +52,8 @@ def replay(file: IO[bytes], as_json: bool) -> int:
     found = _read(file, accumulator, oddities := Oddities(accumulator))
     console = open_console(stderr=as_json)
     if as_json:
-        print_json(
-            to_dict(
-                {
-                    "thread": accumulator.thread,
-                    "run": accumulator.run,
-                    "steps": accumulator.steps,
-                    "messages": accumulator.messages,
-                }
-            )
-        )
+        names = ("thread", "run", "steps", "messages")
+        print_json(to_json({name: getattr(accumulator, name) for name in names}))
     elif oddities.events:
         run = accumulator.run or Run(id="", status="unknown")
         steps, messages = accumulator.steps, accumulator.messages

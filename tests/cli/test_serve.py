@@ -154,14 +154,14 @@ def test_a_port_that_is_taken_is_exit_1_and_one_line(run: RunCommand) -> None:
         assert run("serve", "--port", str(port)) == (
             1,
             "",
-            f"Error: cannot listen on port {port}: {reason}\n",
+            f"asyncruns: cannot listen on port {port}: {reason}\n",
         )
 
 
 def test_a_script_that_is_none_is_exit_2(run: RunCommand) -> None:
     ended = run("serve", "--script", "asyncruns:Client")
     assert ended.stderr.splitlines()[-1] == (
-        "Error: Invalid value for '--script': 'asyncruns:Client' is no async generator function: "
-        "it must be `async def` and `yield` actions"
+        "asyncruns: Invalid value for '--script': 'asyncruns:Client' is no async generator "
+        "function: it must be `async def` and `yield` actions (see 'asyncruns serve --help')"
     )
     assert (ended.code, ended.stdout) == (2, "")
