@@ -9,7 +9,7 @@ import sys
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -50,17 +50,10 @@ sys.exit(main())
 """
 
 
-class Environ(TypedDict):
-    """What a command must know to reach a server."""
-
-    OPENAI_BASE_URL: str
-    OPENAI_API_KEY: str
-
-
 class Told(NamedTuple):
     """What a server that runs says of itself."""
 
-    environ: Environ
+    environ: dict[str, Any]
     """Where it is, for a command."""
     asked: threading.Event
     """Set by the first request."""
@@ -100,7 +93,7 @@ def answering(
         thread.start()
         address = f"http://127.0.0.1:{server.server_port}/v1"
         try:
-            yield Told(Environ(OPENAI_BASE_URL=address, OPENAI_API_KEY="sk-0123456789"), asked)
+            yield Told({"OPENAI_BASE_URL": address, "OPENAI_API_KEY": "sk-0123456789"}, asked)
         finally:
             over.set()
             server.shutdown()
