@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+from multidict import CIMultiDict
 
 from asyncruns.errors import (
     AmbiguousRequestError,
@@ -234,7 +235,7 @@ class Connections:
                 # The slots are the limit: they know streams from other requests.
                 "limit": 0,
                 "socket_factory": _lasting_socket,
-                "ssl": self._tls or _environment_trust(),
+                "ssl": self._tls or _environment_trust(self._base_url),
                 **self._connector,
             }
             self._session = aiohttp.ClientSession(
@@ -262,12 +263,15 @@ class Connections:
 class ByteStream:
     """The body of an answer as it comes; whoever opened it closes it."""
 
-    __slots__ = ("__weakref__", "_end", "_release", "_response", "_where")
+    __slots__ = ("__weakref__", "_end", "_release", "_response", "_where", "headers")
 
     def __init__(
         self, response: aiohttp.ClientResponse, where: str, slot: tuple[asyncio.Semaphore, ...]
     ) -> None:
         self._response = response
+        # A copy, because aiohttp's own cannot be pickled, and errors carry it.
+        self.headers: Mapping[str, str] = CIMultiDict(response.headers)
+        """The answer's headers, case-insensitive."""
         self._where = where
         self._end: OSError | None = None
         # Runs once, and at the latest when a stream that nobody closed is collected.
@@ -278,11 +282,6 @@ class ByteStream:
     def status(self) -> int:
         """The answer's status."""
         return self._response.status
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """The answer's headers, case-insensitive."""
-        return self._response.headers
 
     @property
     def request_id(self) -> str | None:
@@ -476,10 +475,13 @@ def _lasting_socket(address: tuple[Any, ...]) -> socket.socket:
     return made
 
 
-def _environment_trust() -> ssl.SSLContext | bool:
-    """The authorities that the environment names; True for aiohttp's own, made at its import."""
+def _environment_trust(url: str) -> ssl.SSLContext | bool:
+    """The authorities that the environment names; True for aiohttp's own, made at its import.
+
+    Reading them takes some 40 ms, and is left out where no certificate will be seen.
+    """
     named = os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")
-    return ssl.create_default_context() if named else True
+    return ssl.create_default_context() if named and urlsplit(url).scheme == "https" else True
 
 
 def _environment_proxy(url: str) -> str | None:

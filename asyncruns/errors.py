@@ -78,7 +78,14 @@ MAX_ERROR_BODY: Final = 64 * 1024
 
 
 class AsyncRunsError(Exception):
-    """The root: everything that asyncruns raises on its own account is one of these."""
+    """The root: everything that asyncruns raises on its own account is one of these.
+
+    All of them can be copied and pickled, with their attributes.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # BaseException's own would call the class with `args` alone, which few of these take.
+        return _revived, (type(self), self.args), self.__dict__
 
 
 class APIConnectionError(AsyncRunsError):
@@ -281,6 +288,10 @@ class MaxRoundsExceeded(AsyncRunsError):  # noqa: N818 -- the name is part of th
 
 class PoolTimeoutError(AsyncRunsError):
     """No connection of the pool became free in time; the message names the limit."""
+
+
+def _revived(kind: type[AsyncRunsError], args: tuple[Any, ...]) -> AsyncRunsError:
+    return kind.__new__(kind, *args)
 
 
 _BY_STATUS: Final[Mapping[int, type[APIStatusError]]] = {

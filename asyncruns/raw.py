@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
-from asyncruns.pages import Paginator, read_answer
+from asyncruns.models import Assistant, Message, Run, RunStep
+from asyncruns.pages import read_answer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
+    from asyncruns.pages import Page, Paginator
     from asyncruns.transport import Request, Response
 
-__all__ = ["RawMethods", "RawResponse", "unread"]
+__all__ = ["RawResponse", "page", "single", "unread"]
 
 T = TypeVar("T")
-
-SINGLE: Final = frozenset(
-    {
-        "cancel",
-        "create",
-        "create_and_run",
-        "delete",
-        "list",
-        "retrieve",
-        "submit_tool_outputs",
-        "update",
-    }
-)
-"""The methods that send one request."""
+P = ParamSpec("P")
+ItemT = TypeVar("ItemT", bound=Run | RunStep | Message | Assistant)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,33 +58,30 @@ class RawResponse(Generic[T]):
         return f"RawResponse(status={self.status})"
 
 
-class RawMethods:
-    """The methods of a resource that send one request, each giving a RawResponse.
+def single(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Awaitable[RawResponse[T]]]:
+    """Type a method of a resource that was made with `unread`: one request, and its answer."""
 
-    Statuses of errors are raised as ever.
-    """
+    @wraps(method)
+    async def call(*args: P.args, **kwargs: P.kwargs) -> RawResponse[T]:
+        if kwargs.get("stream") is True:
+            raise TypeError("with_raw_response gives answers that are read whole: no stream")
+        return cast("RawResponse[T]", await method(*args, **kwargs))
 
-    def __init__(self, resource: Any) -> None:
-        self._resource = resource
+    return call
 
-    def __getattr__(self, name: str) -> Callable[..., Awaitable[RawResponse[Any]]]:
-        if name not in SINGLE:
-            raise AttributeError(f"with_raw_response has no method {name!r}")
-        method = getattr(self._resource, name)
 
-        async def call(*args: Any, **kwargs: Any) -> RawResponse[Any]:
-            if kwargs.get("stream") is True:
-                raise TypeError("with_raw_response gives answers that are read whole: no stream")
-            outcome = method(*args, **kwargs)
-            if isinstance(outcome, Paginator):
-                return await _first_page(outcome)
-            raw: RawResponse[Any] = await outcome
-            return raw
+def page(
+    method: Callable[P, Paginator[ItemT]],
+) -> Callable[P, Awaitable[RawResponse[Page[ItemT]]]]:
+    """The same of a method that lists: the first page."""
 
-        return call
+    @wraps(method)
+    async def call(*args: P.args, **kwargs: P.kwargs) -> RawResponse[Page[ItemT]]:
+        source = method(*args, **kwargs).source
+        response = await source.ask()
+        return RawResponse(response, lambda: source.read(response))
 
-    def __dir__(self) -> list[str]:
-        return sorted(SINGLE & set(dir(self._resource)))
+    return call
 
 
 def unread(
@@ -101,9 +89,3 @@ def unread(
 ) -> RawResponse[Any]:
     """Stand in for `read_answer` where the caller wants the answer itself."""
     return RawResponse(response, lambda: read_answer(decode, response, request))
-
-
-async def _first_page(pages: Paginator[Any]) -> RawResponse[Any]:
-    source = pages.source
-    response = await source.ask()
-    return RawResponse(response, lambda: source.read(response))

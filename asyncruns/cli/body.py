@@ -54,9 +54,10 @@ def read_body(given: Any) -> dict[str, Any]:
 
 def _is_piped() -> bool:
     """Whether standard input is a file, or a pipe that has something to say."""
-    if sys.stdin is None:
+    try:
+        mode = os.fstat(sys.stdin.fileno()).st_mode
+    except (AttributeError, OSError):  # there is none, or none that the system knows
         return False
-    mode = os.fstat(sys.stdin.fileno()).st_mode
     if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
         return stat.S_ISREG(mode)
     wait = max(0.0, _STARTED + PATIENCE - time.monotonic())

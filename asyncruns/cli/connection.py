@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["CONNECTION", "Connection"]
 
 CONNECTION: Final = (
-    Flag(
-        "api-key", HEADER, "The key; an empty one for servers that ask for none. [OPENAI_API_KEY]"
-    ),
+    Flag("api-key", HEADER, "The key; '' for servers that ask for none. [OPENAI_API_KEY]"),
     Flag("base-url", URL, "The prefix of all paths; OpenAI's own unless given. [OPENAI_BASE_URL]"),
     Flag("organization", HEADER, "Who pays, as a header. [OPENAI_ORG_ID]"),
     Flag("project", HEADER, "The project, as a header. [OPENAI_PROJECT_ID]"),
@@ -36,12 +34,17 @@ CONNECTION: Final = (
 )
 
 _KEYS: Final = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "AZURE_OPENAI_AD_TOKEN")
-_OPENAI: Final = ("OPENAI_BASE_URL", "OPENAI_API_KEY")
-_OPENAI_ONLY: Final = ("base_url", "organization", "project")
 
-_NO_KEY: Final = (
-    "no API key: give --api-key or set OPENAI_API_KEY; servers that ask for none take --api-key ''"
+_OPENAI_ONLY: Final = ("base_url", "organization", "project")
+_AZURE_ONLY: Final = ("azure_endpoint", "api_version")
+
+_NEEDED: Final = (("api_key", "API key", _KEYS[:1]),)
+_NEEDED_BY_AZURE: Final = (
+    ("azure_endpoint", "endpoint", ("AZURE_OPENAI_ENDPOINT",)),
+    ("api_version", "API version", ("OPENAI_API_VERSION",)),
+    ("api_key", "API key", _KEYS[1:]),
 )
+"""The options without which there is no client, what they are, and the variables instead."""
 
 _SECRET: Final = 8
 """How long a key must be to be one: shorter ones are words that stand elsewhere, too."""
@@ -63,8 +66,10 @@ class Connection:
         from asyncruns import AzureClient, Client  # noqa: PLC0415
 
         azure = self._is_azure()
-        if not azure and "api_key" not in self.options and not os.environ.get("OPENAI_API_KEY"):
-            raise click.UsageError(_NO_KEY)
+        for name, what, variables in _NEEDED_BY_AZURE if azure else _NEEDED:
+            if name not in self.options and not any(map(os.environ.get, variables)):
+                wanted = f"give {_flag(name)} or set {' or '.join(variables)}"
+                raise click.UsageError(f"no {what}: {wanted}")
         try:
             return AzureClient(**self.options) if azure else Client(**self.options)
         except ValueError as exc:
@@ -80,11 +85,14 @@ class Connection:
 
     def _is_azure(self) -> bool:
         """Whether Azure is meant: by a flag, or by the environment and nothing against it."""
-        if {"azure_endpoint", "api_version"} & self.options.keys():
-            for name in _OPENAI_ONLY:
-                if name in self.options:
-                    flag = name.replace("_", "-")
-                    raise click.UsageError(f"'--{flag}' means nothing to Azure")
+        against = [name for name in _OPENAI_ONLY if name in self.options]
+        if any(name in self.options for name in _AZURE_ONLY):
+            if against:
+                raise click.UsageError(f"'{_flag(against[0])}' means nothing to Azure")
             return True
-        against = {"base_url"} & self.options.keys() or any(map(os.environ.get, _OPENAI))
-        return bool(os.environ.get("AZURE_OPENAI_ENDPOINT")) and not against
+        told = any(map(os.environ.get, ("OPENAI_BASE_URL", "OPENAI_API_KEY")))
+        return bool(os.environ.get("AZURE_OPENAI_ENDPOINT")) and not (against or told)
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

@@ -55,12 +55,13 @@ class Flag:
     def nested(self) -> Iterator[tuple[str, Path, Flag]]:
         """Its inner flags, each with its full name and its place in the object.
 
-        What lies inside the items of an inner list has no name.
+        They are named as the fields are. What lies inside the items of an inner list has no name.
         """
         for inner in self.inner:
-            yield f"{self.name}.{inner.name}", (inner.field,), inner
+            own = f"{self.name}.{inner.field.replace('_', '-')}"
+            yield own, (inner.field,), inner
             for name, path, flag in () if inner.many else inner.nested():
-                yield f"{self.name}.{name}", (inner.field, *path), flag
+                yield f"{own}{name.removeprefix(inner.name)}", (inner.field, *path), flag
 
 
 class Given(NamedTuple):
@@ -91,10 +92,11 @@ class FlagOption(click.Option):
 
     def __init__(self, flag: Flag) -> None:
         self.flag = flag
-        self.inner = {f"--{name}": (path, inner) for name, path, inner in flag.nested()}
+        self.places: dict[str, tuple[Path, Flag]] = {f"--{flag.name}": ((), flag)}
+        self.places.update((f"--{name}", (path, inner)) for name, path, inner in flag.nested())
         optional_value: Any = {"is_flag": False, "flag_value": "true"}
         super().__init__(
-            [flag.field, f"--{flag.name}", *self.inner],
+            [flag.field, *self.places],
             type=_FlagType(flag),
             help=flag.help,
             metavar=flag.kind.metavar,
@@ -108,7 +110,7 @@ class FlagOption(click.Option):
         Raises click.BadParameter for one that makes no value.
         """
         name = word.name if isinstance(word, Dotted) else f"--{self.flag.name}"
-        path, flag = self._place(name)
+        path, flag = self.place(name) or ((), self.flag)
         try:
             return Given(path, flag.kind.read(str(word)), flag.many)
         except ValueError as exc:
@@ -122,7 +124,7 @@ class FlagOption(click.Option):
         value: Any = [] if self.flag.many else start
         for path, item, many in given:
             if not path:
-                value = _with(value, item) if many else item
+                value = _with(value, item) if many and item is not None else item
             elif self.flag.many:
                 new = not value or (not many and _is_set(value[-1], path))
                 newest = None if new else value.pop()
@@ -133,12 +135,12 @@ class FlagOption(click.Option):
 
     def help_rows(self) -> Iterator[tuple[str, str]]:
         """What help says of the flag, and of each of its inner ones."""
-        flag = self.flag
-        yield _row(f"--{flag.name}", flag, ["required"] * flag.required)
-        for name, (_, inner) in self.inner.items():
-            yield _row(f"  .{name.partition('.')[2]}", inner)
-        if flag.open:
-            yield "  .KEY TEXT", "The pair with this key."
+        own = f"--{self.flag.name}"
+        for name, (_, flag) in self.places.items():
+            shown = name if name == own else f"  {name.removeprefix(own)}"
+            yield _row(shown, flag)
+            if flag.open:
+                yield f"  {name.removeprefix(own)}.KEY TEXT", "The pair with this key."
 
     def get_help_record(
         self,
@@ -154,12 +156,15 @@ class FlagOption(click.Option):
         """Name the flag alone."""
         return f"'--{self.flag.name}'"
 
-    def _place(self, name: str) -> tuple[Path, Flag]:
-        if name == f"--{self.flag.name}":
-            return (), self.flag
-        if name in self.inner:
-            return self.inner[name]
-        return tuple(name.split(".")[1:]), Flag(name, TEXT, "")
+    def place(self, name: str) -> tuple[Path, Flag] | None:
+        """Where a flag's value belongs, and how it is read; None if the flag is not of this one."""
+        if name in self.places:
+            return self.places[name]
+        for outer, (path, flag) in self.places.items():
+            key = name.removeprefix(f"{outer}.")
+            if flag.open and key and key != name:
+                return (*path, key), Flag(name, TEXT, "")
+        return None
 
     def _set(self, value: Any, path: Path, item: Any, *, many: bool) -> Any:
         """Give the object with a field set; the object itself stays as it is."""
@@ -173,6 +178,12 @@ class FlagOption(click.Option):
         else:
             new = _with(new, item) if many else item
         return {**(value or {}), name: new}
+
+
+def _row(name: str, flag: Flag) -> tuple[str, str]:
+    facts = ["required"] * flag.required + ["repeatable"] * flag.many
+    text = f"{flag.help}  [{', '.join(facts)}]" if facts else flag.help
+    return f"{name} {flag.kind.metavar}", text
 
 
 class _FlagType(click.ParamType[Any]):
@@ -201,12 +212,6 @@ class _FlagType(click.ParamType[Any]):
         return [CompletionItem(word) for word in self._words if word.startswith(incomplete)]
 
 
-def _row(name: str, flag: Flag, facts: Sequence[str] = ()) -> tuple[str, str]:
-    facts = [*facts, *["repeatable"] * flag.many]
-    text = f"{flag.help}  [{', '.join(facts)}]" if facts else flag.help
-    return f"{name} {flag.kind.metavar}", text
-
-
 def undotted(parameters: Iterable[click.Parameter], words: Sequence[str]) -> list[str]:
     """Write dotted flags as the flag that they belong to; the word after one knows its name.
 
@@ -224,22 +229,17 @@ def undotted(parameters: Iterable[click.Parameter], words: Sequence[str]) -> lis
         if option is None or not (equals or _takes(option, rest)):
             written.append(word)  # click knows what to say of it
             continue
-        if not equals:
-            value = rest.pop(0)
         if isinstance(option, FlagOption) and "." in name:
-            written += [f"--{option.flag.name}", Dotted(value, name)]
+            written += [f"--{option.flag.name}", Dotted(value if equals else rest.pop(0), name)]
         else:
-            written.append(f"{name}={value}")
+            written += [word] if equals else [word, rest.pop(0)]
     return written
 
 
 def _open(options: Mapping[str, click.Option], name: str) -> FlagOption | None:
     """The flag that takes any field, where a dotted name begins with it."""
-    outer, _, field = name.partition(".")
-    option = options.get(outer)
-    if field and isinstance(option, FlagOption) and option.flag.open:
-        return option
-    return None
+    option = options.get(name.partition(".")[0])
+    return option if isinstance(option, FlagOption) and option.place(name) else None
 
 
 def _takes(option: click.Option, rest: Sequence[str]) -> bool:

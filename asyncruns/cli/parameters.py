@@ -97,7 +97,7 @@ _ATTACHMENT: Final = Flag(
     "attachments",
     inner=(
         Flag("file-id", ID, "The file."),
-        Flag("tool", OBJECTS, "A tool that may use it.", "tools"),
+        Flag("tools", OBJECTS, "A tool that may use it."),
     ),
 )
 
@@ -172,15 +172,15 @@ _TOOL_RESOURCES: Final = (
         "code-interpreter",
         OBJECT,
         "What code may read.",
-        inner=(Flag("file-id", TEXTS, "A file.", "file_ids"),),
+        inner=(Flag("file-ids", TEXTS, "A file."),),
     ),
     Flag(
         "file-search",
         OBJECT,
         "What may be searched.",
         inner=(
-            Flag("vector-store-id", TEXTS, "A vector store.", "vector_store_ids"),
-            Flag("vector-store", OBJECTS, "A vector store to make.", "vector_stores"),
+            Flag("vector-store-ids", TEXTS, "A vector store."),
+            Flag("vector-stores", OBJECTS, "A vector store to make."),
         ),
     ),
 )

@@ -19,10 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Failure", "RequestCommand"]
 
-
 _HELP_COLUMN: Final = 28
 """How wide the column with the flags is; the help of one that is longer begins below it."""
-
 
 _INNER_HELP: Final = (
     "An indented flag is a field of the one above it: '.type' below '--tool' is written "
@@ -86,7 +84,7 @@ class RequestCommand(click.Command):
         root = ctx.find_root()
         connection = Connection({**_gather(root, CONNECTION), **_gather(ctx, CONNECTION)})
         body = read_body(_gather(ctx, [BODY]).get(BODY.field)) if self.takes_body else {}
-        params = {**self._sorted(body), **_gather(ctx, self.flags, body)}
+        params = {**self._parted(body), **_gather(ctx, self.flags, body)}
         for flag in self.flags:
             if flag.required and flag.field not in params:
                 raise click.UsageError(f"Missing option '--{flag.name}'.", ctx)
@@ -97,7 +95,7 @@ class RequestCommand(click.Command):
         except AsyncRunsError as exc:
             raise Failure(connection.conceal(one_line(str(exc)))) from exc
 
-    def _sorted(self, body: Mapping[str, Any]) -> dict[str, Any]:
+    def _parted(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """The body's members as parameters; what no flag knows is sent along as it is."""
         if body.get("stream"):
             raise click.UsageError("what is streamed is no one object: see 'asyncruns runs stream'")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -37,8 +38,16 @@ __all__ = [
     "word_or_object",
 ]
 
+DEEPEST: Final = 200
+"""How many levels the JSON of the command line may have."""
+
+_TOO_DEEP: Final = f"the JSON is nested more than {DEEPEST} levels deep"
+
 _DOTS: Final = frozenset({".", ".."})
 """Ids that a path would take for a direction."""
+
+_WHOLE: Final = re.compile(r"[-+]?[0-9]{1,300}")
+_NUMBER: Final = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 
 _PARTS: Final = "[{"
 """How the parts of a message begin; no other text is taken for JSON."""
@@ -77,8 +86,8 @@ def _json(text: str, *, inline: bool = False) -> Any:
             f"not JSON{where} at line {exc.lineno}, column {exc.colno}: {what}"
         ) from exc
     except RecursionError as exc:
-        raise ValueError(f"the JSON{where} is nested too deeply") from exc
-    _check_encodable(value)
+        raise ValueError(_TOO_DEEP) from exc
+    _check(value)
     return value
 
 
@@ -96,16 +105,28 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no number of JSON")
 
 
-def _check_encodable(value: object) -> None:
-    """Refuse halves of surrogate pairs, which no body can hold."""
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError as exc:
-        raise ValueError("it has characters that are no Unicode text") from exc
+def _check(value: Any, levels: int = DEEPEST) -> None:
+    """Refuse what no body can hold: halves of surrogate pairs, and what is nested too deeply."""
+    if levels == 0:
+        raise ValueError(_TOO_DEEP)
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _text(key)
+            _check(item, levels - 1)
+    elif isinstance(value, list):
+        for item in value:
+            _check(item, levels - 1)
+    elif isinstance(value, str):
+        _text(value)
+    elif isinstance(value, float) and math.isinf(value):
+        raise ValueError("it has a number that is too large")
 
 
 def _text(text: str) -> str:
-    _check_encodable(text)
+    try:
+        text.encode()
+    except UnicodeEncodeError as exc:
+        raise ValueError("it has characters that are no Unicode text") from exc
     return text
 
 
@@ -130,21 +151,17 @@ def _url(text: str) -> str:
 def _integer(text: str) -> int | None:
     if text == "null":
         return None
-    try:
-        return int(text)
-    except ValueError as exc:
-        raise ValueError(f"expected a whole number, got '{text}'") from exc
+    if not _WHOLE.fullmatch(text):
+        raise ValueError(f"expected a whole number, got '{text}'")
+    return int(text)
 
 
 def _number(text: str) -> float | None:
-    if text == "null":
-        return None
-    try:
-        number = int(text) if text.lstrip("+-").isdecimal() else float(text)
-    except ValueError as exc:
-        raise ValueError(f"expected a number, got '{text}'") from exc
-    if not math.isfinite(number):
-        raise ValueError(f"expected a finite number, got '{text}'")
+    if text == "null" or _WHOLE.fullmatch(text):
+        return _integer(text)
+    number = float(text) if _NUMBER.fullmatch(text) else math.inf
+    if math.isinf(number):
+        raise ValueError(f"expected a number, got '{text}'")
     return number
 
 
@@ -172,7 +189,8 @@ def _boolean(text: str) -> bool | None:
 def _objects(text: str) -> Any:
     """An item of a list, or a list of them; null in the place of the whole list."""
     value = _json(text)
-    for item in value if isinstance(value, list) else [value or {}]:
+    items = value if isinstance(value, list) else [] if value is None else [value]
+    for item in items:
         if not isinstance(item, dict):
             raise _expected("an object", item)
     return value

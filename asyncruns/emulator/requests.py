@@ -118,10 +118,19 @@ class NewVectorStore(Body, kw_only=True):
 
 
 class SearchStores(Body, kw_only=True):
-    """The vector stores that are searched: by id, or made on the spot."""
+    """The vector stores that are searched, by id."""
 
     vector_store_ids: Annotated[list[str], Meta(max_length=1)] | UnsetType = UNSET
+
+
+class NewSearchStores(SearchStores, kw_only=True):
+    """The same for a new assistant or thread, along with which they can be made."""
+
     vector_stores: Annotated[list[NewVectorStore], Meta(max_length=1)] | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        if (self.vector_store_ids is UNSET) == (self.vector_stores is UNSET):
+            raise ValueError("expected either 'vector_store_ids' or 'vector_stores'.")
 
 
 class ToolResources(Body, kw_only=True):
@@ -129,6 +138,13 @@ class ToolResources(Body, kw_only=True):
 
     code_interpreter: CodeFiles | UnsetType = UNSET
     file_search: SearchStores | UnsetType = UNSET
+
+
+class NewToolResources(Body, kw_only=True):
+    """What the tools of a new assistant or thread work on."""
+
+    code_interpreter: CodeFiles | UnsetType = UNSET
+    file_search: NewSearchStores | UnsetType = UNSET
 
 
 class ImageFileReference(Body, kw_only=True):
@@ -251,7 +267,6 @@ class AssistantSettings(Body, kw_only=True):
     instructions: Annotated[str, Meta(max_length=256_000)] | UnsetType | None = UNSET
     reasoning_effort: Effort | UnsetType = UNSET
     tools: AssistantTools | UnsetType = UNSET
-    tool_resources: ToolResources | UnsetType | None = UNSET
     metadata: Metadata | UnsetType = UNSET
     temperature: Temperature | UnsetType = UNSET
     top_p: TopP | UnsetType = UNSET
@@ -262,19 +277,21 @@ class CreateAssistant(AssistantSettings, kw_only=True):
     """A new assistant."""
 
     model: str
+    tool_resources: NewToolResources | UnsetType | None = UNSET
 
 
 class ModifyAssistant(AssistantSettings, kw_only=True):
     """Changes to an assistant; what is left out stays."""
 
     model: str | UnsetType = UNSET
+    tool_resources: ToolResources | UnsetType | None = UNSET
 
 
 class CreateThread(Body, kw_only=True):
     """A new thread."""
 
     messages: list[CreateMessage] = msgspec.field(default_factory=list)
-    tool_resources: ToolResources | None = None
+    tool_resources: NewToolResources | None = None
     metadata: Metadata = None
 
 
@@ -421,7 +438,8 @@ def _complaint(text: str) -> ApiError:
             return bad_request(
                 message.format(param=param or "body", **told), param=param or None, code=code
             )
-    return bad_request(what, param=path or None, code="invalid_value")
+    place_and_what = f"Invalid '{path}': {what}" if path else what
+    return bad_request(place_and_what, param=path or None, code="invalid_value")
 
 
 def _plain(word: str) -> str:

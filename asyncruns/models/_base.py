@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import Enum
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import msgspec
 
@@ -40,7 +40,8 @@ class RequestModel(Model, kw_only=True, omit_defaults=True):
 class Answer:
     """A mixin for objects that are an answer, or an item of one: what came beside the fields.
 
-    Both attributes stand outside equality, `repr` and encoding.
+    Both attributes stand outside equality, `repr` and encoding; copies and pickles keep them.
+    Stands before Model among the bases, whose ways to copy know the fields only.
     """
 
     __slots__ = ("_raw", "_request_id")
@@ -57,6 +58,18 @@ class Answer:
     def request_id(self) -> str | None:
         """The `x-request-id` of the answer that carried it; None where there was none."""
         return getattr(self, "_request_id", None)
+
+    def __copy__(self) -> Self:
+        twin: Self = super().__copy__()  # type: ignore[misc]  # a Struct's own
+        return remember(twin, self.raw, self.request_id)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        made = super().__reduce__()
+        assert isinstance(made, tuple)  # noqa: S101 -- a Struct's own
+        return *made, (self.raw, self.request_id)
+
+    def __setstate__(self, beside: tuple[bytes | None, str | None]) -> None:
+        remember(self, *beside)
 
 
 AnswerT = TypeVar("AnswerT", bound=Answer)

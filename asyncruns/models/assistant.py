@@ -11,7 +11,7 @@ from asyncruns.models.tools import AssistantTool, ResponseFormat
 __all__ = ["Assistant", "AssistantDeleted"]
 
 
-class Assistant(Model, Answer, kw_only=True):
+class Assistant(Answer, Model, kw_only=True):
     """A model with instructions and tools, which runs execute."""
 
     id: str
@@ -42,7 +42,7 @@ class Assistant(Model, Answer, kw_only=True):
     """The format of its answers; None means `auto`."""
 
 
-class AssistantDeleted(Model, Answer, kw_only=True):
+class AssistantDeleted(Answer, Model, kw_only=True):
     """What the server says of an assistant that it has deleted."""
 
     id: str

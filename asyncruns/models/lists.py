@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 
-class ListResponse(Model, Answer, kw_only=True):
+class ListResponse(Answer, Model, kw_only=True):
     """What every page has."""
 
     data: list[Any] = []

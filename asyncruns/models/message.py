@@ -166,7 +166,7 @@ class Attachment(RequestModel, kw_only=True):
     """The tools that it is added to."""
 
 
-class Message(Model, Answer, kw_only=True):
+class Message(Answer, Model, kw_only=True):
     """A message of a thread.
 
     `id`, `object`, `status`, `role` and `thread_id` are never None. Any other field is None where
@@ -203,7 +203,7 @@ class Message(Model, Answer, kw_only=True):
     """Up to 16 pairs of the caller's own: keys to 64, values to 512 characters."""
 
 
-class MessageDeleted(Model, Answer, kw_only=True):
+class MessageDeleted(Answer, Model, kw_only=True):
     """What the server says of a message that it has deleted."""
 
     id: str

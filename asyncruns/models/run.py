@@ -121,7 +121,7 @@ class Usage(Model, kw_only=True):
     """Both together; None where the server does not say."""
 
 
-class Run(Model, Answer, kw_only=True):
+class Run(Answer, Model, kw_only=True):
     """An execution of an assistant on a thread (reference: Runs, the run object).
 
     `id`, `object`, `status`, `assistant_id` and `thread_id` are never None. Any other field is

@@ -58,7 +58,7 @@ class UnknownStepDetails(Unknown, kw_only=True):
 StepDetails = MessageCreationStepDetails | ToolCallsStepDetails | UnknownStepDetails
 
 
-class RunStep(Model, Answer, kw_only=True):
+class RunStep(Answer, Model, kw_only=True):
     """A step in the execution of a run (reference: Steps, the run step object).
 
     `id`, `object`, `status`, `type` and the parents' ids are never None. Any other field is None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from asyncruns.models._base import Answer, Model, RequestModel, Timestamp
 
 __all__ = [
@@ -13,6 +15,11 @@ __all__ = [
     "ThreadDeleted",
     "ToolResources",
 ]
+
+
+def _no_ids() -> list[str]:
+    # Not `list`: msgspec would leave it out of a body, where servers want it even if it is empty.
+    return []
 
 
 class CodeInterpreterResources(RequestModel, kw_only=True):
@@ -25,7 +32,7 @@ class CodeInterpreterResources(RequestModel, kw_only=True):
 class FileSearchResources(RequestModel, kw_only=True):
     """The files that may be searched."""
 
-    vector_store_ids: list[str] | None = None
+    vector_store_ids: list[str] | None = msgspec.field(default_factory=_no_ids)
     """The id of the vector store that holds them: at most one."""
 
 
@@ -38,7 +45,7 @@ class ToolResources(RequestModel, kw_only=True):
     """For the file search; None where it has none."""
 
 
-class Thread(Model, Answer, kw_only=True):
+class Thread(Answer, Model, kw_only=True):
     """A conversation: messages, on which runs execute."""
 
     id: str
@@ -53,7 +60,7 @@ class Thread(Model, Answer, kw_only=True):
     """Up to 16 pairs of the caller's own: keys to 64, values to 512 characters."""
 
 
-class ThreadDeleted(Model, Answer, kw_only=True):
+class ThreadDeleted(Answer, Model, kw_only=True):
     """What the server says of a thread that it has deleted."""
 
     id: str

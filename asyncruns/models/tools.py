@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
+import msgspec
+
 from asyncruns.models._base import RequestModel, Unknown
 
 __all__ = [
@@ -37,8 +39,9 @@ class CodeInterpreterTool(RequestModel, tag_field="type", tag="code_interpreter"
 class FileSearchRankingOptions(RequestModel, kw_only=True):
     """How the results of a file search are ranked and cut."""
 
-    score_threshold: float | None = None
-    """The lowest score that a result may have, 0 to 1; servers want it in a request."""
+    # Of a factory, because what equals a plain default is left out of a body, where it must stand.
+    score_threshold: float | None = msgspec.field(default_factory=float)
+    """The lowest score that a result may have, 0 to 1; 0.0, also where nothing was said."""
     ranker: Literal["auto", "default_2024_08_21"] | str | None = None
     """The ranker; None means `auto`."""
 

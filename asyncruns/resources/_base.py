@@ -8,7 +8,6 @@ from msgspec import UNSET
 
 from asyncruns.models import Answer, to_json
 from asyncruns.pages import read_answer
-from asyncruns.raw import RawMethods, unread
 from asyncruns.resources.parameters import LOCAL
 from asyncruns.transport import Request
 
@@ -31,11 +30,6 @@ class Resource:
     def __init__(self, transport: Transport, read: Callable[..., Any] = read_answer) -> None:
         self._transport = transport
         self._read = read
-
-    @property
-    def with_raw_response(self) -> RawMethods:
-        """The methods that send one request, giving status, headers and body as they came."""
-        return RawMethods(type(self)(self._transport, unread))
 
     async def _ask(self, decode: Callable[[bytes], AnswerT], request: Request) -> AnswerT:
         answer: AnswerT = self._read(decode, await self._transport.send(request), request)

@@ -2,6 +2,7 @@
 
 from typing import Final, Unpack
 
+from asyncruns import raw
 from asyncruns.models import Assistant, AssistantDeleted, ObjectDecoder
 from asyncruns.pages import ASSISTANT_PAGE, Paginator
 from asyncruns.resources._base import Resource, request_of
@@ -22,6 +23,11 @@ _DELETED: Final[ObjectDecoder[AssistantDeleted]] = ObjectDecoder(AssistantDelete
 
 class Assistants(Resource):
     """The endpoints of assistants."""
+
+    @property
+    def with_raw_response(self) -> "RawAssistants":
+        """The methods that send one request, giving status, headers and body as they came."""
+        return RawAssistants(Assistants(self._transport, raw.unread))
 
     @keywords
     async def create(self, **params: Unpack[AssistantParams]) -> Assistant:
@@ -52,6 +58,20 @@ class Assistants(Resource):
         return await self._delete(
             _DELETED, assistant_id, request_of("DELETE", _path(assistant_id), params)
         )
+
+
+class RawAssistants:
+    """The methods of Assistants that send one request, each giving a RawResponse.
+
+    Statuses of errors are raised as ever.
+    """
+
+    def __init__(self, assistants: Assistants) -> None:
+        self.create = raw.single(assistants.create)
+        self.retrieve = raw.single(assistants.retrieve)
+        self.update = raw.single(assistants.update)
+        self.delete = raw.single(assistants.delete)
+        self.list = raw.page(assistants.list)
 
 
 def _path(assistant_id: str) -> str:

@@ -2,6 +2,7 @@
 
 from typing import Final, Unpack
 
+from asyncruns import raw
 from asyncruns.models import Message, MessageDeleted, ObjectDecoder
 from asyncruns.pages import MESSAGE_PAGE, Paginator
 from asyncruns.resources._base import Resource, request_of
@@ -23,6 +24,11 @@ _DELETED: Final[ObjectDecoder[MessageDeleted]] = ObjectDecoder(MessageDeleted)
 
 class Messages(Resource):
     """The endpoints of a thread's messages."""
+
+    @property
+    def with_raw_response(self) -> "RawMessages":
+        """The methods that send one request, giving status, headers and body as they came."""
+        return RawMessages(Messages(self._transport, raw.unread))
 
     @keywords
     async def create(self, thread_id: str, **params: Unpack[MessageCreateParams]) -> Message:
@@ -64,6 +70,20 @@ class Messages(Resource):
         return await self._delete(
             _DELETED, message_id, request_of("DELETE", _path(thread_id, message_id), params)
         )
+
+
+class RawMessages:
+    """The methods of Messages that send one request, each giving a RawResponse.
+
+    Statuses of errors are raised as ever.
+    """
+
+    def __init__(self, messages: Messages) -> None:
+        self.create = raw.single(messages.create)
+        self.retrieve = raw.single(messages.retrieve)
+        self.update = raw.single(messages.update)
+        self.delete = raw.single(messages.delete)
+        self.list = raw.page(messages.list)
 
 
 def _path(thread_id: str, message_id: str) -> str:

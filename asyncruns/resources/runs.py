@@ -6,6 +6,7 @@ from typing import Literal, Unpack, overload
 
 from msgspec import UNSET, UnsetType
 
+from asyncruns import raw
 from asyncruns.models import Run
 from asyncruns.pages import RUN_PAGE, Paginator
 from asyncruns.resources._base import Resource, request_of
@@ -42,6 +43,11 @@ __all__ = ["Runs"]
 
 class Runs(Resource):
     """The endpoints of a thread's runs."""
+
+    @property
+    def with_raw_response(self) -> "RawRuns":
+        """The methods that send one request, giving status, headers and body as they came."""
+        return RawRuns(Runs(self._transport, raw.unread))
 
     @cached_property
     def steps(self) -> Steps:
@@ -236,3 +242,18 @@ class Runs(Resource):
         return stream_of(
             RunControl(self._transport, request, params, thread_id=thread_id, run_id=run_id)
         )
+
+
+class RawRuns:
+    """The methods of Runs that send one request, each giving a RawResponse.
+
+    Statuses of errors are raised as ever.
+    """
+
+    def __init__(self, runs: Runs) -> None:
+        self.create = raw.single(runs.create)
+        self.retrieve = raw.single(runs.retrieve)
+        self.update = raw.single(runs.update)
+        self.cancel = raw.single(runs.cancel)
+        self.submit_tool_outputs = raw.single(runs.submit_tool_outputs)
+        self.list = raw.page(runs.list)

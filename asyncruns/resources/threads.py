@@ -5,6 +5,7 @@ from typing import Any, Final, Literal, Unpack, overload
 
 from msgspec import UNSET, UnsetType
 
+from asyncruns import raw
 from asyncruns.models import ObjectDecoder, Run, Thread, ThreadDeleted
 from asyncruns.resources._base import Resource, request_of
 from asyncruns.resources._control import RUN, Polling, RunControl, stream_of
@@ -28,6 +29,11 @@ _DELETED: Final[ObjectDecoder[ThreadDeleted]] = ObjectDecoder(ThreadDeleted)
 
 class Threads(Resource):
     """The endpoints of threads."""
+
+    @property
+    def with_raw_response(self) -> "RawThreads":
+        """The methods that send one request, giving status, headers and body as they came."""
+        return RawThreads(Threads(self._transport, raw.unread))
 
     @keywords
     async def create(self, **params: Unpack[ThreadParams]) -> Thread:
@@ -99,6 +105,20 @@ class Threads(Resource):
             async with polling.in_time():
                 run = await self._ask(RUN, request)
             return await polling.finished(run.thread_id, run.id)
+
+
+class RawThreads:
+    """The methods of Threads that send one request, each giving a RawResponse.
+
+    Statuses of errors are raised as ever.
+    """
+
+    def __init__(self, threads: Threads) -> None:
+        self.create = raw.single(threads.create)
+        self.retrieve = raw.single(threads.retrieve)
+        self.update = raw.single(threads.update)
+        self.delete = raw.single(threads.delete)
+        self.create_and_run = raw.single(threads.create_and_run)
 
 
 def _path(thread_id: str) -> str:

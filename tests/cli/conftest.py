@@ -48,7 +48,11 @@ class Run(Protocol):
     """Run a command with its output piped."""
 
     def __call__(
-        self, *arguments: str, start: tuple[str, ...] = ASYNCRUNS, **environ: str
+        self,
+        *arguments: str,
+        start: tuple[str, ...] = ASYNCRUNS,
+        typed: str | None = None,
+        **environ: str,
     ) -> Ended: ...
 
 
@@ -58,15 +62,21 @@ class OnTerminal(Protocol):
     def __call__(self, *arguments: str, **environ: str) -> AbstractContextManager[Terminal]: ...
 
 
-def run(*arguments: str, start: tuple[str, ...] = ASYNCRUNS, **environ: str) -> Ended:
-    """Run a command with its output piped."""
+def run(
+    *arguments: str,
+    start: tuple[str, ...] = ASYNCRUNS,
+    typed: str | None = None,
+    **environ: str,
+) -> Ended:
+    """Run a command with its output piped, and `typed` as its standard input."""
     ended = subprocess.run(
         [*start, *arguments],
-        capture_output=True,
         check=False,
         encoding="utf-8",
         env=environment(**environ),
-        stdin=subprocess.DEVNULL,
+        input=typed,
+        capture_output=True,
+        stdin=subprocess.DEVNULL if typed is None else None,
         timeout=30,
     )
     return Ended(ended.returncode, ended.stdout, ended.stderr)

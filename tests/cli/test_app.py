@@ -36,9 +36,9 @@ def test_help_says_what_there_is(run: Run, option: str) -> None:
     assert (ended.code, ended.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("option", ["--help", "--version"])
-def test_help_and_version_load_neither_aiohttp_nor_rich(run: Run, option: str) -> None:
-    ended = run(option, start=(sys.executable, "-c", LOADED))
+@pytest.mark.parametrize("words", ["--help", "--version", "runs create --help"])
+def test_help_and_version_load_neither_aiohttp_nor_rich(run: Run, words: str) -> None:
+    ended = run(*words.split(), start=(sys.executable, "-c", LOADED))
     assert ended.stdout.splitlines()[-1] == ""
     assert ended.code == 0
 
@@ -47,6 +47,28 @@ def test_help_of_a_command_is_its_own(run: Run) -> None:
     ended = run("demo", "--help")
     assert ended.stdout.startswith("Usage: asyncruns demo [OPTIONS]")
     assert "--token-rate" in ended.stdout
+    assert ended.code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("asyncruns runs s", ["steps", "submit-tool-outputs"]),
+        ("asyncruns beta:threads:runs list --order ", ["asc", "desc"]),
+    ],
+)
+def test_the_shell_completes_commands_flags_and_values(
+    run: Run, words: str, offered: list[str]
+) -> None:
+    place = str(len(words.split(" ")) - 1)
+    ended = run(_ASYNCRUNS_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=place)
+    assert ended.stdout.splitlines() == [f"plain,{word}" for word in offered]
+    assert ended.stderr == ""
+
+
+def test_the_script_for_the_shell_is_to_be_had(run: Run) -> None:
+    ended = run(_ASYNCRUNS_COMPLETE="bash_source")
+    assert "complete -o nosort -F _asyncruns_completion asyncruns" in ended.stdout
     assert ended.code == 0
 
 
@@ -61,6 +83,20 @@ def test_version(run: Run) -> None:
         (("demo", "--jsn"), "asyncruns: No such option '--jsn'. Did you mean '--json'?"),
         (("demo", "extra"), "asyncruns: Got unexpected extra argument (extra)"),
         (("demo", "--token-rate", "-1"), "asyncruns: Invalid value for '--token-rate'"),
+        (("runs", "lst"), "asyncruns: No such command 'lst'. Did you mean 'list'?"),
+        (("runs", "list"), "asyncruns: Missing option '--thread-id'."),
+        (
+            ("beta:threads:runs", "list", "--threadid", "t"),
+            "asyncruns: No such option '--threadid'. Did you mean '--thread-id'?",
+        ),
+        (
+            ("runs", "list", "--thread-id", "t", "--limit", "ten"),
+            "asyncruns: Invalid value for '--limit': expected a whole number, got 'ten'",
+        ),
+        (
+            ("runs", "create", "--metadata", '{"a": }'),
+            "asyncruns: Invalid value for '--metadata': not JSON at line 1, column 7: ",
+        ),
     ],
 )
 def test_bad_input_is_exit_2_and_names_what_is_wrong(

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
+from aiolimiter import AsyncLimiter
 
 from asyncruns import (
     APIConnectionError,
@@ -160,6 +161,17 @@ async def test_a_limiter_bounds_the_attempts() -> None:
     ):
         await asyncio.gather(*(client.request("GET", "/x") for _ in range(5)))
         assert (len(server.requests), server.connections) == (5, 1)
+
+
+@pytest.mark.anyio
+async def test_aiolimiter_sets_the_pace() -> None:
+    limiter = AsyncLimiter(max_rate=2, time_period=0.2)
+    started = asyncio.get_running_loop().time()
+    async with wire(answer()) as server, client_of(server, limiter=limiter) as client:
+        await asyncio.gather(*(client.request("GET", "/x") for _ in range(5)))
+        assert len(server.requests) == 5
+    # Two at once, and each of the other three when a tenth of a second more has leaked away.
+    assert asyncio.get_running_loop().time() - started > 0.25
 
 
 @pytest.mark.anyio

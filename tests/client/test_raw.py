@@ -50,8 +50,8 @@ async def test_steps_and_lists_give_theirs_too() -> None:
         raw = await client.runs.with_raw_response.list("t", limit=1)
         assert raw.body == PAGE
         assert [run.id for run in raw.parse()] == ["run_1"]
-        raw = await client.runs.steps.with_raw_response.list("run_1", thread_id="t")
-        assert raw.status == 200
+        steps = await client.runs.steps.with_raw_response.list("run_1", thread_id="t")
+        assert steps.status == 200
 
 
 async def test_a_body_that_holds_no_object_is_there_all_the_same() -> None:
@@ -88,14 +88,12 @@ async def test_a_second_delete_that_finds_nothing_shows_its_404() -> None:
 async def test_only_methods_of_one_request_are_there() -> None:
     async with Client(api_key="") as client:
         raw = client.runs.with_raw_response
-        assert dir(raw) == ["cancel", "create", "list", "retrieve", "submit_tool_outputs", "update"]
-        for name in ("stream", "create_and_poll", "poll", "steps", "nonsense"):
-            with pytest.raises(AttributeError, match=f"no method '{name}'"):
-                getattr(raw, name)
+        methods = {"cancel", "create", "list", "retrieve", "submit_tool_outputs", "update"}
+        assert vars(raw).keys() == methods
         with pytest.raises(TypeError, match="no stream"):
             await raw.create("t", assistant_id="a", stream=True)
         with pytest.raises(TypeError, match="unexpected keyword argument 'nope'"):
-            await raw.retrieve("r", thread_id="t", nope=1)
+            await raw.retrieve("r", thread_id="t", nope=1)  # type: ignore[call-arg]
 
 
 async def test_the_plain_methods_stay_as_they_are() -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from typing import Any
+import pickle
+from typing import TYPE_CHECKING, Any
 
 from asyncruns.accumulator import Accumulator
 from asyncruns.events import Event, EventDecoder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ASSISTANT = "asst_garden"
 THREAD = "thread_rain"
@@ -14,6 +19,13 @@ RUN = "run_one"
 PARENTS = {"run_id": RUN, "assistant_id": ASSISTANT, "thread_id": THREAD}
 
 JSONObject = dict[str, Any]
+
+COPIES: list[Callable[[Any], Any]] = [
+    copy.copy,
+    copy.deepcopy,
+    lambda original: pickle.loads(pickle.dumps(original)),  # noqa: S301 -- our own bytes
+]
+"""The ways to get an object's twin."""
 
 
 def encoded(value: Any) -> bytes:

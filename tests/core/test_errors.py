@@ -6,7 +6,7 @@ import inspect
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -30,7 +30,10 @@ from asyncruns.errors import (
     error_from_response,
 )
 from asyncruns.models import ErrorObject, IncompleteDetails, LastError, Message, Run, RunStep
-from tests.core.shapes import encoded
+from tests.core.shapes import COPIES, encoded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 JSON = {"content-type": "application/json"}
 
@@ -375,3 +378,25 @@ def test_a_passed_deadline_has_the_run_where_it_was_seen() -> None:
     run = Run(id="r", status="in_progress")
     assert RunTimeoutError("late", run=run).run is run
     assert RunTimeoutError("late").run is None
+
+
+@pytest.mark.parametrize("copied", COPIES)
+@pytest.mark.parametrize(
+    "error",
+    [
+        error_from_response(429, {"retry-after": "3", "x-request-id": "req_1"}, b"slow down"),
+        StreamInterrupted("cut", run=Run(id="run_1", status="queued")),
+        RunStreamError(ErrorObject(message="no", code="server_error")),
+        RunFailedError(Run(id="run_1", status="expired")),
+        RunTimeoutError("late", run=Run(id="run_1", status="queued")),
+        APITimeoutError("no answer came"),
+        LimitExceededError("too long", event="thread.run.created"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_can_be_copied_and_pickled(
+    error: AsyncRunsError, copied: Callable[[Any], Any]
+) -> None:
+    twin = copied(error)
+    assert type(twin) is type(error)
+    assert (str(twin), twin.args, vars(twin)) == (str(error), error.args, vars(error))

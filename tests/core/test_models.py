@@ -8,7 +8,7 @@ import inspect
 import json
 import pkgutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -56,7 +56,10 @@ from asyncruns.models import (
     to_dict,
     to_json,
 )
-from tests.core.shapes import encoded, message, run, step, thread, whole_function
+from tests.core.shapes import COPIES, encoded, message, run, step, thread, whole_function
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 REFERENCE = {
     # Runs
@@ -915,6 +918,16 @@ def test_raw_and_request_id_stand_outside_equality_repr_and_encoding() -> None:
     assert answer == plain
     assert repr(answer) == repr(plain)
     assert msgspec.json.encode(answer) == msgspec.json.encode(plain)
+
+
+@pytest.mark.parametrize("copied", COPIES)
+def test_copies_and_pickles_keep_what_came_beside(copied: Callable[[Any], Any]) -> None:
+    page = ListRunsResponse(data=[remember(Run(id="run_1", status="queued"), b"{}", "req_1")])
+    twin = copied(remember(page, b"[]", "req_1"))
+    assert twin == page
+    assert (twin.raw, twin.request_id) == (b"[]", "req_1")
+    assert (twin.data[0].raw, twin.data[0].request_id) == (b"{}", "req_1")
+    assert copied(Thread(id="thread_1")).raw is None
 
 
 def test_an_answer_encodes_to_what_the_server_sent_within_lists_and_dicts_too() -> None:

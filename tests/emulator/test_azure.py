@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import ssl
 import time
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
 from azure.ai.agents.aio import AgentsClient
-from azure.ai.agents.models import FunctionTool, RunStatus, SubmitToolOutputsAction, ToolOutput
+from azure.ai.agents.models import (
+    AsyncAgentEventHandler,
+    FunctionTool,
+    MessageDeltaChunk,
+    RunStatus,
+    RunStep,
+    RunStepStatus,
+    SubmitToolOutputsAction,
+    ThreadRun,
+    ToolOutput,
+)
 from azure.core.credentials import AccessToken
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
     from pathlib import Path
     from types import TracebackType
     from typing import Self
 
+    from asyncruns.emulator import Emulator
     from tests.emulator.conftest import Serve
 
 pytestmark = pytest.mark.anyio
@@ -43,6 +56,26 @@ class Credential:
         await self.close()
 
 
+class Handler(AsyncAgentEventHandler[None]):
+    """Notes what a stream brings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[str] = []
+        self.run_statuses: list[str] = []
+        self.step_types: list[str] = []
+
+    async def on_message_delta(self, delta: MessageDeltaChunk) -> None:
+        self.pieces.append(delta.text)
+
+    async def on_thread_run(self, run: ThreadRun) -> None:
+        self.run_statuses.append(run.status)
+
+    async def on_run_step(self, step: RunStep) -> None:
+        if step.status == RunStepStatus.COMPLETED:
+            self.step_types.append(step.type)
+
+
 def weather(city: str) -> str:
     """Tell the weather.
 
@@ -51,15 +84,24 @@ def weather(city: str) -> str:
     return f"sunny in {city}"
 
 
-async def test_the_whole_flow_runs(serve: Serve, tmp_path: Path) -> None:
+@asynccontextmanager
+async def opened(serve: Serve, folder: Path) -> AsyncGenerator[tuple[Emulator, AgentsClient]]:
+    """An emulator, and Azure's client of it, which insists on TLS."""
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    authority.cert_pem.write_to_path(folder / "ca.pem")
     emulator = (await serve(api_key="secret", ssl_context=context)).emulator
     async with AgentsClient(
-        emulator.origin, Credential(), connection_verify=str(tmp_path / "ca.pem")
+        emulator.origin, Credential(), connection_verify=str(folder / "ca.pem")
     ) as client:
+        yield emulator, client
+    assert {request.query["api-version"] for request in emulator.requests} == {"v1"}
+    assert {request.status for request in emulator.requests} == {200}
+
+
+async def test_the_whole_flow_runs(serve: Serve, tmp_path: Path) -> None:
+    async with opened(serve, tmp_path) as (_, client):
         agent = await client.create_agent(model="gpt-4o", tools=FunctionTool({weather}).definitions)
         thread = await client.threads.create()
         await client.messages.create(thread_id=thread.id, role="user", content="How is Oslo?")
@@ -79,5 +121,22 @@ async def test_the_whole_flow_runs(serve: Serve, tmp_path: Path) -> None:
         assert [step.type for step in steps] == ["message_creation", "tool_calls"]
         said = [message async for message in client.messages.list(thread.id, run_id=run.id)]
         assert "sunny in Oslo" in said[0].text_messages[0].text.value
-    assert {request.query["api-version"] for request in emulator.requests} == {"v1"}
-    assert {request.status for request in emulator.requests} == {200}
+
+
+async def test_a_run_is_streamed_over_its_tool_round(serve: Serve, tmp_path: Path) -> None:
+    async with opened(serve, tmp_path) as (_, client):
+        client.enable_auto_function_calls({weather})
+        agent = await client.create_agent(model="gpt-4o", tools=FunctionTool({weather}).definitions)
+        thread = await client.threads.create()
+        await client.messages.create(thread_id=thread.id, role="user", content="How is Oslo?")
+        handler = Handler()
+        async with await client.runs.stream(
+            thread_id=thread.id, agent_id=agent.id, event_handler=handler
+        ) as stream:
+            await stream.until_done()
+        assert handler.run_statuses[-1] == RunStatus.COMPLETED
+        assert RunStatus.REQUIRES_ACTION in handler.run_statuses
+        assert handler.step_types == ["tool_calls", "message_creation"]
+        said = [message async for message in client.messages.list(thread.id)]
+        assert "".join(handler.pieces) == said[0].text_messages[0].text.value
+        assert "weather gave sunny in" in said[0].text_messages[0].text.value

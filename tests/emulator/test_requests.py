@@ -118,6 +118,30 @@ def function(**fields: Any) -> dict[str, Any]:
             "tool_resources.code_interpreter.file_ids",
             None,
         ),
+        (
+            "/threads",
+            {"tool_resources": {"file_search": {}}},
+            "tool_resources.file_search",
+            (
+                "Invalid 'tool_resources.file_search': "
+                "expected either 'vector_store_ids' or 'vector_stores'."
+            ),
+        ),
+        (
+            "/assistants",
+            {
+                "model": "m",
+                "tool_resources": {"file_search": {"vector_store_ids": [], "vector_stores": [{}]}},
+            },
+            "tool_resources.file_search",
+            None,
+        ),
+        (
+            "/threads/thread_id",
+            {"tool_resources": {"file_search": {"vector_stores": [{}]}}},
+            "tool_resources.file_search.vector_stores",
+            None,
+        ),
         ("/threads/thread_id", {"messages": []}, "messages", None),
         ("/assistants", {}, "model", "Missing required parameter: 'model'."),
         ("/assistants", {"model": "m", "name": "n" * 257}, "name", None),

@@ -10,7 +10,17 @@ from typing import Any
 
 import pytest
 
-from asyncruns import Client, FunctionDefinition, FunctionTool, to_json
+from asyncruns import (
+    Client,
+    FileSearch,
+    FileSearchRankingOptions,
+    FileSearchResources,
+    FileSearchTool,
+    FunctionDefinition,
+    FunctionTool,
+    ToolResources,
+    to_json,
+)
 from asyncruns.emulator import Emulator
 
 pytestmark = pytest.mark.anyio
@@ -54,6 +64,19 @@ async def test_a_body_takes_what_the_annotations_promise() -> None:
             )
         )
         assert [m.role async for m in client.messages.list(thread.id)] == ["user", "user"]
+
+
+async def test_what_a_struct_must_bring_stands_in_a_body_even_where_nobody_set_it() -> None:
+    search = FileSearch(ranking_options=FileSearchRankingOptions())
+    async with Emulator() as server, Client(base_url=server.base_url, api_key="any") as client:
+        await client.assistants.create(
+            model=Model.SMALL,
+            tools=[FileSearchTool(file_search=search)],
+            tool_resources=ToolResources(file_search=FileSearchResources()),
+        )
+        body = json.loads(server.requests[0].body)
+    assert body["tools"][0]["file_search"] == {"ranking_options": {"score_threshold": 0.0}}
+    assert body["tool_resources"] == {"file_search": {"vector_store_ids": []}}
 
 
 @pytest.mark.parametrize("key", ["", "k" * 513])

@@ -11,10 +11,12 @@ from asyncruns import (
     FunctionDefinition,
     FunctionTool,
     Message,
+    RawResponse,
     Run,
     RunStep,
     RunStream,
     Thread,
+    ThreadDeleted,
 )
 from asyncruns.pages import Page, Paginator
 
@@ -37,6 +39,15 @@ async def runs(client: Client, *, either: bool) -> None:
     await client.runs.retrieve("r", "t")  # type: ignore[call-arg]
     await client.runs.retrieve("r", thread_id="t", limit=3)  # type: ignore[call-arg]
     client.runs.stream(thread_id="t", assistant_id="a", temperature="hot")  # type: ignore[arg-type]
+
+
+async def raw(client: Client) -> None:
+    assert_type(await client.runs.with_raw_response.create("t", assistant_id="a"), RawResponse[Run])
+    answer = await client.threads.with_raw_response.delete("t", timeout=3)
+    assert_type(answer.parse(), ThreadDeleted)
+    assert_type(await client.messages.with_raw_response.list("t"), RawResponse[Page[Message]])
+    await client.runs.with_raw_response.retrieve("r", thread_id="t", limit=3)  # type: ignore[call-arg]
+    await client.runs.with_raw_response.stream(thread_id="t")  # type: ignore[attr-defined]
 
 
 async def lists(client: Client) -> None:

@@ -118,6 +118,8 @@ async def wire(*answers: Answer, tls: ssl.SSLContext | None = None) -> AsyncGene
     try:
         yield seen
     finally:
+        # A client that gave up early may leave a connection that is still to be accepted.
+        await asyncio.sleep(0.001)
         server.close()
         for task in tasks:
             task.cancel()
