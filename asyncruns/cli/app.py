@@ -33,6 +33,8 @@ RESOURCES: Final = {
 examples:
   asyncruns demo                            see a run live; needs no server and no key
   asyncruns runs list --thread-id thread_1  the runs of a thread, as JSON
+  asyncruns runs stream --help              how to see a run of yours as it goes on
+  asyncruns serve                           a server to try things on
   asyncruns COMMAND --help                  what a command does, and its options
 
 \b

@@ -29,6 +29,14 @@ def test_ids_that_a_shell_would_take_for_something_else_are_quoted() -> None:
     ]  # fmt: skip
 
 
+def test_the_command_names_its_server_and_gives_no_key_away() -> None:
+    options = {"base_url": "http://here", "api_key": "secret", "project": "p", "max_retries": 1}
+    assert command(Connection(options), "watch", {"run_id": "r"}) == (
+        "asyncruns runs watch --base-url http://here --project p --run-id r "
+        '--api-key "$OPENAI_API_KEY"'
+    )
+
+
 def test_each_call_is_on_one_line_and_harmless() -> None:
     function: Any = Function(name="f\x1b[2J", arguments='{\n"a": 1}')
     call = RequiredActionFunctionToolCall(id="call_'1'", function=function)

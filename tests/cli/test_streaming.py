@@ -152,17 +152,6 @@ def test_piped_it_prints_lines_and_the_commands_that_go_on_where_outputs_are_wan
     assert (watched.returncode, watched.stderr) == (0, "")
 
 
-def test_the_command_for_another_server_names_it_and_gives_no_key_away(backend: Backend) -> None:
-    server = ("--base-url", backend.emulator.base_url, "--api-key", "a very secret key")
-    ended = backend.run("runs", "stream", *server, *backend.creation)
-    assert (
-        f"asyncruns runs watch --base-url {backend.emulator.base_url} --thread-id" in ended.stdout
-    )
-    assert ended.stdout.count('--api-key "$OPENAI_API_KEY"') == 2
-    assert "secret" not in ended.stdout + ended.stderr
-    assert ended.code == 1
-
-
 def test_tools_of_ones_own_answer_the_calls(backend: Backend, here: Path) -> None:
     assert here == Path.cwd()
     tools = ("--tools", "own:tools")
@@ -273,7 +262,6 @@ LEFT = r"asyncruns: (run_\w+) goes on; this cancels it:\nasyncruns runs cancel .
     ("options", "said", "status"),
     [
         ((), LEFT, "in_progress"),
-        (("--leave-running",), LEFT, "in_progress"),
         (("--cancel-on-interrupt",), r"asyncruns: run_\w+ is cancelling\n\n", "cancel"),
     ],
 )
