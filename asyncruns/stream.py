@@ -45,7 +45,7 @@ from asyncruns.models import (
 )
 from asyncruns.partial import LiveArguments
 from asyncruns.rounds import Rounds
-from asyncruns.service import close, is_running
+from asyncruns.service import close, drain, is_running
 from asyncruns.sse import BlockSplitter
 from asyncruns.texts import Texts
 from asyncruns.toolset import ToolErrorPolicy, ToolOutput, Toolset, calls_of, check_outputs
@@ -162,6 +162,8 @@ class RunStream:
         self._closed = False
         # Of the body that is read: whether it has given all that it will give.
         self._over = False
+        # Of the same: whether `done` has come, after which only the body's own end can.
+        self._done = False
         # Until when it may go on once the run has ended or pauses, on the loop's clock.
         self._lingers_until: float | None = None
         self._interrupted = False
@@ -475,7 +477,7 @@ class RunStream:
         if event is not None:
             self._accumulator.apply(event)
         if isinstance(event, DoneEvent):
-            self._over = True
+            self._over = self._done = True
         elif isinstance(event, ErrorEvent):
             self._error = event.data
         return event
@@ -669,6 +671,9 @@ class RunStream:
         self._watch.stop()
         chunks, self._chunks = self._chunks, None
         body, self._body = self._body, None
+        if self._done and chunks is not None:
+            self._done = False
+            await drain(chunks)
         await close(chunks, body)
 
 

@@ -43,6 +43,8 @@ def read_body(given: Any) -> dict[str, Any]:
         return dict(given)
     if given is None and not _is_piped():
         return {}
+    if sys.stdin is None:
+        raise click.UsageError("standard input: it is closed")
     try:
         text = sys.stdin.buffer.read().decode("utf-8-sig")
         return read_object(text, inline=True) or {} if text.strip() else {}

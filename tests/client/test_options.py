@@ -91,3 +91,24 @@ async def test_connections_are_shared_and_closed_together() -> None:
 def test_the_kind_of_client_stays() -> None:
     client = AzureClient(azure_endpoint="https://x", api_key="k", api_version="v")
     assert type(client.with_options(timeout=1)) is AzureClient
+
+
+async def test_a_header_wins_whatever_its_case() -> None:
+    async with wire(answer(RUN)) as server:
+        async with Client(
+            api_key="", base_url=server.url, default_headers={"openai-beta": "one"}
+        ) as client:
+            other = client.with_options(default_headers={"OpenAI-Beta": "two"})
+            await client.threads.retrieve("t")
+            await other.threads.retrieve("t")
+        assert [request.headers["openai-beta"] for request in server.requests] == ["one", "two"]
+
+
+async def test_another_budget_is_one_of_its_own() -> None:
+    async with wire(FAILURE) as server, client_of(server) as client:
+        poor = client.with_options(retries=RetryPolicy(sleep=no_sleep, budget=1))
+        for options, attempts in ((poor, 2), (poor, 1), (client, 3)):
+            server.requests.clear()
+            with pytest.raises(InternalServerError):
+                await options.threads.retrieve("t")
+            assert len(server.requests) == attempts
