@@ -50,6 +50,7 @@ stream: Final = RequestCommand(
     "stream",
     flags=RUN_CREATE,
     takes_body=True,
+    streams=True,
     params=[EVENTS, TOOLS, ON_INTERRUPT],
     callback=_stream,
     help="""Create a run on a thread, and show it as it goes on.

@@ -203,7 +203,7 @@ def fixture_server() -> Generator[Backend]:
 @pytest.fixture(name="backend")
 def fixture_backend(server: Backend) -> Backend:
     """The server, with a thread that no run holds."""
-    server.thread_id = server.emulator.add_thread()["id"]
+    server.renew()
     return server
 
 
