@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+from aiohttp.http_exceptions import ContentEncodingError, LineTooLong
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from asyncruns.errors import (
@@ -511,8 +512,8 @@ LASTING: Final = (
     aiohttp.ServerFingerprintMismatch,
     ClientClosedError,
     # The causes of aiohttp's error for an answer that it cannot read.
-    aiohttp.http_exceptions.ContentEncodingError,
-    aiohttp.http_exceptions.LineTooLong,
+    ContentEncodingError,
+    LineTooLong,
 )
 """Those that do not pass by trying again."""
 

@@ -71,7 +71,7 @@ if TYPE_CHECKING:
         RunStep,
         Thread,
     )
-    from asyncruns.service import RunService
+    from asyncruns.service import ByteStream, RunService
 
 __all__ = ["Outcome", "RunStream"]
 
@@ -128,6 +128,8 @@ class RunStream:
         self._trace = RunTrace(invocation)
         self._service: RunService | None = None
         self._body: AsyncIterable[bytes] | None = None
+        self.request_id: str | None = None
+        """The `x-request-id` of the last answer that streams the run; None where there is none."""
         if isinstance(source, AsyncIterable):
             self._body = source
         else:
@@ -292,7 +294,7 @@ class RunStream:
             if isinstance(opened, Run):
                 self._target = opened
             else:
-                self._body = opened
+                self._take_body(opened)
         return self
 
     async def __aexit__(
@@ -616,7 +618,11 @@ class RunStream:
             await opened.aclose()
             raise self._interruption()
         else:
-            self._body = opened
+            self._take_body(opened)
+
+    def _take_body(self, body: ByteStream) -> None:
+        self._body = body
+        self.request_id = getattr(body, "request_id", None)
 
     async def _cancel(self) -> None:
         """Cancel the run at the server, whatever becomes of this task meanwhile."""
