@@ -24,7 +24,7 @@ PLACE: Final = "OUTPUT"
 """What stands in a command line where an output belongs."""
 
 
-def explain(run: Run, connection: Connection) -> Iterator[str]:
+def explain(run: Run, thread_id: str, connection: Connection) -> Iterator[str]:
     """Give the lines that show what a run waits for, and how to go on: plain, and printable."""
     action = run.required_action
     if not isinstance(action, RequiredActionSubmitToolOutputs):
@@ -37,13 +37,14 @@ def explain(run: Run, connection: Connection) -> Iterator[str]:
         yield f"  {_one_line(call.id)}  {_one_line(call.function.name)} " + _one_line(
             call.function.arguments
         )
+    ids = {"thread_id": thread_id, "run_id": run.id}
     outputs = [json.dumps({"tool_call_id": call.id, "output": PLACE}) for call in calls]
-    lines = [command(connection, "submit-tool-outputs", _ids(run))]
+    lines = [command(connection, "submit-tool-outputs", ids)]
     lines += [f"  --tool-output {shlex.quote(output)}" for output in outputs]
     yield f"\nThis submits them, each in the place of its {PLACE}:\n"
     yield " \\\n".join(lines)
     yield "\nThis shows how the run goes on, and with --tools module:toolset answers for you:\n"
-    yield command(connection, "watch", _ids(run))
+    yield command(connection, "watch", ids)
 
 
 def command(connection: Connection, name: str, flags: Mapping[str, str]) -> str:
@@ -57,10 +58,6 @@ def command(connection: Connection, name: str, flags: Mapping[str, str]) -> str:
         words += [f"--{option.replace('_', '-')}", printable(value)]
     line = shlex.join(words)
     return f'{line} --api-key "$OPENAI_API_KEY"' if "api_key" in connection.options else line
-
-
-def _ids(run: Run) -> dict[str, str]:
-    return {"thread_id": run.thread_id, "run_id": run.id}
 
 
 def _one_line(text: str) -> str:

@@ -110,11 +110,11 @@ def _introduce(emulator: Emulator, api_key: str | None) -> None:
 
 def _clear(emulator: Emulator, log: Console | None) -> None:
     """Take the answered requests from the emulator's list, which grows for ever otherwise."""
-    answered = [request for request in emulator.requests if request.status is not None]
-    for request in answered:
-        if log is not None:
-            log.print(_line(request), soft_wrap=True)
-        emulator.requests.remove(request)
+    if log is not None:
+        for request in emulator.requests:
+            if request.status is not None:
+                log.print(_line(request), soft_wrap=True)
+    emulator.requests[:] = [one for one in emulator.requests if one.status is None]
 
 
 def _line(request: Request) -> Text:

@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 from contextlib import redirect_stdout
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TextIO
 
 import click
 from rich.text import Text
@@ -88,7 +88,10 @@ class Viewing:
         try:
             outcome = asyncio.run(self._show())
         except KeyboardInterrupt:
-            self._leave()
+            try:
+                self._leave()
+            finally:
+                _exit_if_a_tool_still_runs()
             raise
         return 0 if outcome == "completed" else 1
 
@@ -110,7 +113,7 @@ class Viewing:
             console.print(Ragged(picture))
         if stream.outcome == "requires_action":
             told = open_console(stderr=True) if self._events else console
-            for line in ("", *explain(run, self._connection)):
+            for line in ("", *explain(run, self._thread_id, self._connection)):
                 told.print(Text(line), soft_wrap=True)
         return stream.outcome
 
@@ -121,23 +124,22 @@ class Viewing:
             line = self._line("list", {"thread_id": self._thread_id, "limit": "1"})
             _say("no run has been seen yet; if there is one, this shows it:", line)
         elif run.status not in ENDED_RUN:
-            flags = {"thread_id": run.thread_id or self._thread_id, "run_id": run.id}
             if self._wants_to_cancel(run):
-                self._cancel(run.id, flags["thread_id"])
+                self._cancel(run.id)
             else:
+                flags = {"thread_id": self._thread_id, "run_id": run.id}
                 _say(f"{run.id} goes on; this cancels it:", self._line("cancel", flags))
-        _exit_if_a_tool_still_runs()
 
     def _wants_to_cancel(self, run: Run) -> bool:
-        if self._cancels is None and sys.stdin.isatty() and sys.stderr.isatty():
+        if self._cancels is None and all(map(_is_terminal, (sys.stdin, sys.stderr))):
             question = one_line(f"{run.id} is {run.status}. Cancel it at the server?")
             return click.confirm(f"\n{question}", default=False, err=True)
         return bool(self._cancels)
 
-    def _cancel(self, run_id: str, thread_id: str) -> None:
+    def _cancel(self, run_id: str) -> None:
         async def cancel() -> Run:
             async with self._connection.open() as client:
-                return await client.runs.cancel(run_id, thread_id=thread_id)
+                return await client.runs.cancel(run_id, thread_id=self._thread_id)
 
         try:
             run = asyncio.run(cancel())
@@ -159,6 +161,10 @@ async def _print_events(stream: RunStream) -> None:
             line = line_of(event, for_terminal=for_terminal)
             output.buffer.write(f"{line}\n".encode())
             output.buffer.flush()
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()  # a stream that was closed at the start is None
 
 
 def _say(sentence: str, *lines: str) -> None:

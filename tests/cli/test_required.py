@@ -18,8 +18,8 @@ from asyncruns.cli.required import command, explain
 
 
 def told(action: Any, **options: Any) -> str:
-    run = Run(id="run_1", thread_id="thread_1", status="requires_action", required_action=action)
-    return "\n".join(explain(run, Connection(options)))
+    run = Run(id="run_1", status="requires_action", required_action=action)
+    return "\n".join(explain(run, "thread_1", Connection(options)))
 
 
 def test_ids_that_a_shell_would_take_for_something_else_are_quoted() -> None:

@@ -42,6 +42,7 @@ tools = [get_weather, get_time]
 
 def sleep(seconds: int) -> str:
     """Sleep."""
+    print("asleep")
     time.sleep(seconds)
     return "slept"
 
@@ -310,25 +311,17 @@ def test_ctrl_c_on_a_terminal_asks_and_a_second_one_leaves_at_once(
 
 
 def test_ctrl_c_does_not_wait_for_a_tool_that_takes_its_time(backend: Backend, here: Path) -> None:
+    assert here == Path.cwd()
     backend.emulator.script = sleep
-    with subprocess.Popen(
-        [*ASYNCRUNS, "runs", "stream", *backend.creation, "--tools", "own:sleepers"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        cwd=here,
-        env=backend.environment,
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith("run            requires_action"):
-                break
-        process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=30)
-    assert "goes on; this cancels it:" in stderr
-    assert "Traceback" not in stderr
-    assert process.returncode == 130
+    tools = ("--tools", "own:sleepers")
+    with backend.on_terminal("runs", "stream", *backend.creation, *tools) as terminal:
+        terminal.read_until(b"asleep")
+        terminal.process.send_signal(signal.SIGINT)
+        terminal.read_until(b"Cancel it at the server? [y/N]: ")
+        terminal.process.send_signal(signal.SIGINT)
+        code, written = terminal.end()
+    assert "Traceback" not in written
+    assert code == 130
 
 
 @pytest.mark.parametrize(
