@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from asyncruns.cli.bars import Bar, Chart
 
-__all__ = ["draw_chart"]
+__all__ = ["draw_chart", "shortened"]
 
 LONGEST_NAME: Final = 32
 SHORTEST_BAR: Final = 10
@@ -44,9 +44,13 @@ def draw_chart(chart: Chart, width: int) -> Iterator[Text]:
     end = chart.tell(chart.span)
     yield Text(f"{'':{name_width}}  0 s{end:>{max(room - 3, 0)}}", "dim")
     for bar, name, time in zip(chart.bars, names, times, strict=True):
-        cut = set_cell_size(name.plain, name_width)
-        name.plain = cut if cut.rstrip() == name.plain else f"{set_cell_size(cut, name_width - 1)}…"
+        name.plain = set_cell_size(shortened(name.plain, name_width), name_width)
         yield Text.assemble(name, "  ", _cells(bar, chart.span, room), f"  {time:>{time_width}}")
+
+
+def shortened(name: str, width: int) -> str:
+    """A name in no more than so many cells; one that is longer ends in an ellipsis."""
+    return name if cell_len(name) <= width else f"{set_cell_size(name, width - 1)}…"
 
 
 def _name(bar: Bar) -> Text:

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 from xml.sax.saxutils import escape
 
+from asyncruns.cli.chart import shortened
 from asyncruns.cli.console import printable
 from asyncruns.cli.tree import mark_of
 
@@ -28,8 +29,8 @@ TOP: Final = 64
 INDENT: Final = 16
 THINNEST: Final = 3
 """How wide a bar is at least, however short its time."""
-LONGEST_NAME: Final = 26
-"""After how many characters a name is cut."""
+LONGEST_NAME: Final = 20
+"""After how many characters of usual width a name is cut."""
 
 FILLS: Final = {
     "run": "#4a86e8",
@@ -92,7 +93,7 @@ def _row(chart: Chart, bar: Bar, row: int) -> Iterator[str]:
     waited = min(_x(chart, bar.start + bar.waited) - start, width - THINNEST)
     mark, _ = mark_of(bar.status)
     name, time = " ".join(bar.name.split()), chart.tell(bar.seconds)
-    shown = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+    shown = shortened(name, LONGEST_NAME)
     fill = FAILED if bar.status == "failed" else FILLS[bar.kind]
     top = y + (ROW - BAR) / 2
     yield f"<g><title>{_text(f'{name} · {bar.status} · {time}')}</title>"

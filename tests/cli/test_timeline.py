@@ -165,6 +165,7 @@ def test_the_svg_is_xml_with_a_rectangle_for_each_bar_and_escapes_what_a_server_
     assert root.findtext(f"{SVG}title") == "run_<1> & more"
     groups = root.findall(f"{SVG}g")
     titles = [group.findtext(f"{SVG}title") for group in groups]
+    assert groups[-1].findtext(f"{SVG}text") == "✓ get_weather</text><…"
     assert titles[0] == "run · completed · 20 s"
     assert titles[-1] == "get_weather</text><script>&\ufffd[2J\ufffd\ufffd · completed · 5 s"
     rectangles = [group.findall(f"{SVG}rect") for group in groups]
