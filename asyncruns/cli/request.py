@@ -40,8 +40,8 @@ class RequestCommand(click.Command):
     Its callback gets `connection`, a Connection; `params`, the endpoint's parameters by their
     names, each as it is to be sent; and whatever other options it has. With `takes_body` the
     parameters may also come as JSON: see `read_body`; one that `streams` needs no `stream` in it,
-    and the others refuse it. Errors of asyncruns become a Failure, with
-    every key taken out of its text.
+    and the others refuse it. Errors of asyncruns become a Failure, with every key taken out of its
+    text.
     """
 
     def __init__(
