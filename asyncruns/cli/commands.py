@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import click
 
 from asyncruns.cli import parameters as flags
+from asyncruns.cli.lazy import LazyCommand
 from asyncruns.cli.output import MAX_ITEMS, OUTPUT
 from asyncruns.cli.request import RequestCommand
 
@@ -159,4 +160,8 @@ assistants: Final = _group(
     ),
     Endpoint("list", "Print the assistants, newest first.", flags.LISTING),
     Endpoint("delete", "Delete an assistant.", _ASSISTANT),
+)
+
+runs.add_command(
+    LazyCommand("batch", "asyncruns.cli.batch:batch", "Carry out a file of jobs, many at a time.")
 )
