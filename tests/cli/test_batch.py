@@ -7,8 +7,10 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,7 +23,6 @@ from tests.cli.house import House, opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Iterable
-    from pathlib import Path
 
     from asyncruns.emulator import Action, Context
     from tests.cli.conftest import Ended, OnTerminal, Run
@@ -366,7 +367,29 @@ def test_files_that_are_something_else_are_left_alone(
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()} == before
 
 
-# On a terminal
+# As it is shown
+
+
+def test_the_commands_of_the_readme_run_as_they_stand(house: House, tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (lines,) = re.findall(r"^```sh\n(echo .*\nasyncruns runs batch .*\n)```$", readme, re.MULTILINE)
+    house.emulator.add_assistant(id="asst_1")
+    (tmp_path / "tools.py").write_text(f"{TOOLS}\ntoolset = [weather]")
+    command = 'asyncruns() { "$PYTHON" -m asyncruns.cli "$@"; }'
+    address = house.emulator.base_url
+    for _ in range(2):
+        ended = subprocess.run(
+            ["/bin/sh", "-ec", f"{command}\n{lines}"],
+            check=False,
+            cwd=tmp_path,
+            env=environment(OPENAI_BASE_URL=address, OPENAI_API_KEY="any", PYTHON=sys.executable),
+            timeout=50,
+            capture_output=True,
+        )
+        assert ended.returncode == 0, ended.stderr
+        (tmp_path / "jobs.jsonl").unlink()
+    (result,) = read(tmp_path / "results.jsonl")
+    assert result["dedupe_key"] == "order-7"
 
 
 def test_a_terminal_shows_a_bar_with_rate_and_failures(
