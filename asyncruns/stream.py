@@ -45,7 +45,7 @@ from asyncruns.models import (
 )
 from asyncruns.partial import LiveArguments
 from asyncruns.rounds import Rounds
-from asyncruns.service import close, is_running
+from asyncruns.service import close, drain, is_running
 from asyncruns.sse import BlockSplitter
 from asyncruns.texts import Texts
 from asyncruns.toolset import ToolErrorPolicy, ToolOutput, Toolset, calls_of, check_outputs
@@ -71,7 +71,7 @@ if TYPE_CHECKING:
         RunStep,
         Thread,
     )
-    from asyncruns.service import RunService
+    from asyncruns.service import ByteStream, RunService
 
 __all__ = ["Outcome", "RunStream"]
 
@@ -128,6 +128,8 @@ class RunStream:
         self._trace = RunTrace(invocation)
         self._service: RunService | None = None
         self._body: AsyncIterable[bytes] | None = None
+        self.request_id: str | None = None
+        """The `x-request-id` of the last answer that streams the run; None where there is none."""
         if isinstance(source, AsyncIterable):
             self._body = source
         else:
@@ -162,6 +164,8 @@ class RunStream:
         self._closed = False
         # Of the body that is read: whether it has given all that it will give.
         self._over = False
+        # Of the same: whether `done` has come, after which only the body's own end can.
+        self._done = False
         # Until when it may go on once the run has ended or pauses, on the loop's clock.
         self._lingers_until: float | None = None
         self._interrupted = False
@@ -290,7 +294,7 @@ class RunStream:
             if isinstance(opened, Run):
                 self._target = opened
             else:
-                self._body = opened
+                self._take_body(opened)
         return self
 
     async def __aexit__(
@@ -475,7 +479,7 @@ class RunStream:
         if event is not None:
             self._accumulator.apply(event)
         if isinstance(event, DoneEvent):
-            self._over = True
+            self._over = self._done = True
         elif isinstance(event, ErrorEvent):
             self._error = event.data
         return event
@@ -614,7 +618,11 @@ class RunStream:
             await opened.aclose()
             raise self._interruption()
         else:
-            self._body = opened
+            self._take_body(opened)
+
+    def _take_body(self, body: ByteStream) -> None:
+        self._body = body
+        self.request_id = getattr(body, "request_id", None)
 
     async def _cancel(self) -> None:
         """Cancel the run at the server, whatever becomes of this task meanwhile."""
@@ -669,6 +677,9 @@ class RunStream:
         self._watch.stop()
         chunks, self._chunks = self._chunks, None
         body, self._body = self._body, None
+        if self._done and chunks is not None:
+            self._done = False
+            await drain(chunks)
         await close(chunks, body)
 
 
