@@ -13,8 +13,10 @@ from asyncruns.accumulator import *  # noqa: F403 -- each room's __all__ is its 
 from asyncruns.errors import *  # noqa: F403
 from asyncruns.events import *  # noqa: F403
 from asyncruns.handler import *  # noqa: F403
+from asyncruns.jobs import *  # noqa: F403
 from asyncruns.models import *  # noqa: F403
 from asyncruns.options import *  # noqa: F403
+from asyncruns.pool import *  # noqa: F403
 from asyncruns.service import *  # noqa: F403
 from asyncruns.stream import *  # noqa: F403
 from asyncruns.toolset import *  # noqa: F403
@@ -25,8 +27,10 @@ from . import (
     errors,
     events,
     handler,
+    jobs,
     models,
     options,
+    pool,
     service,
     stream,
     toolset,
@@ -73,8 +77,10 @@ __all__ += accumulator.__all__
 __all__ += errors.__all__
 __all__ += events.__all__
 __all__ += handler.__all__
+__all__ += jobs.__all__
 __all__ += models.__all__
 __all__ += options.__all__
+__all__ += pool.__all__
 __all__ += service.__all__
 __all__ += stream.__all__
 __all__ += toolset.__all__

@@ -155,8 +155,13 @@ class Client:
         retries: RetryPolicy | None = None,
         default_headers: Mapping[str, str | None] | None = None,
         default_query: Mapping[str, object] | None = None,
+        on_request: Callable[[RequestInfo], object] | None = None,
+        on_response: Callable[[ResponseInfo], object] | None = None,
+        on_retry: Callable[[RetryInfo], object] | None = None,
     ) -> Self:
-        """Give this client with other settings; headers and queries are added to those it has.
+        """Give this client with other settings; what can be added is added to what it has.
+
+        That is so for headers, queries and hooks, its own hooks being called first.
 
         Both use the same connections, and close them: `client.with_options(max_retries=0).runs`
         is how one call gets settings of its own.
@@ -169,8 +174,9 @@ class Client:
             headers=merged(old.headers, default_headers or {}),
             query={**old.query, **(default_query or {})},
         )
+        hooks = Hooks(on_request=on_request, on_response=on_response, on_retry=on_retry)
         other = copy.copy(self)
-        other._use(self._transport.with_settings(settings))  # noqa: SLF001 -- it is one of us
+        other._use(self._transport.with_settings(settings, hooks))  # noqa: SLF001 -- it is one of us
         return other
 
     async def request(

@@ -5,13 +5,14 @@ No key is ever among it: neither headers nor query of a request are told.
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import re
 import time
 from dataclasses import dataclass, field
 from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 __all__ = ["Hooks", "RateLimits", "RequestInfo", "ResponseInfo", "RetryInfo", "Watch"]
+
+InfoT = TypeVar("InfoT")
 
 LOG: Final = logging.getLogger("asyncruns")
 """One line at DEBUG for each request, failure and retry; ASYNCRUNS_LOG=debug shows them."""
@@ -100,13 +103,32 @@ class Hooks:
             if iscoroutinefunction(getattr(self, name)):
                 raise TypeError(f"{name} must be a plain function: nobody would await it")
 
+    def and_then(self, other: Hooks) -> Hooks:
+        """Give hooks that call these first, and then the others."""
+        return Hooks(
+            on_request=_both(self.on_request, other.on_request),
+            on_response=_both(self.on_response, other.on_response),
+            on_retry=_both(self.on_retry, other.on_retry),
+        )
+
 
 class Watch:
     """Tells of the requests of one client."""
 
     def __init__(self, hooks: Hooks) -> None:
         self._hooks = hooks
-        self.rate_limits = RateLimits()
+        self._rate_limits = [RateLimits()]  # the list is shared with what `telling` gives
+
+    @property
+    def rate_limits(self) -> RateLimits:
+        """What the last answer with `x-ratelimit-*` said."""
+        return self._rate_limits[0]
+
+    def telling(self, hooks: Hooks) -> Watch:
+        """Give a watch on the same client that tells more hooks than this one."""
+        other = copy.copy(self)
+        other._hooks = self._hooks.and_then(hooks)  # noqa: SLF001 -- it is one of us
+        return other
 
     def sends(self, sent: RequestInfo) -> None:
         """Tell that an attempt begins."""
@@ -119,7 +141,7 @@ class Watch:
         """Tell that the headers of an answer have come; `began` is of `time.perf_counter`."""
         seconds = time.perf_counter() - began
         answer = ResponseInfo(sent.method, sent.path, sent.attempt, status, seconds, headers)
-        self.rate_limits = _rate_limits(headers) or self.rate_limits
+        self._rate_limits[0] = _rate_limits(headers) or self.rate_limits
         LOG.debug(
             "%s %s -> %d in %.0f ms (attempt %d, request id %s)",
             sent.method,
@@ -148,6 +170,19 @@ class Watch:
         )
         if self._hooks.on_retry:
             self._hooks.on_retry(RetryInfo(sent.method, sent.path, sent.attempt, delay, error))
+
+
+def _both(
+    first: Callable[[InfoT], object] | None, second: Callable[[InfoT], object] | None
+) -> Callable[[InfoT], object] | None:
+    if first is None or second is None:
+        return first or second
+
+    def tell(info: InfoT) -> None:
+        first(info)
+        second(info)
+
+    return tell
 
 
 _PREFIX: Final = "x-ratelimit-"

@@ -164,10 +164,11 @@ class Transport:
         self._budget = Budget(settings.retries)
         self._host = urlsplit(settings.base_url).hostname or ""
 
-    def with_settings(self, settings: Settings) -> Transport:
-        """Give a transport with other settings over the same connections and budget."""
+    def with_settings(self, settings: Settings, hooks: Hooks) -> Transport:
+        """Give a transport with other settings, and more hooks, over the same connections."""
         other = copy.copy(self)
         other.settings = settings
+        other.watch = self.watch.telling(hooks)
         if _bucket(settings) != _bucket(self.settings):
             other._budget = Budget(settings.retries)  # noqa: SLF001 -- it is one of us
         return other

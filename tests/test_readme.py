@@ -50,5 +50,12 @@ async def test_every_example_runs_in_its_order(capsys: pytest.CaptureFixture[str
 
 def test_the_readme_has_an_example_for_each_thing_it_promises() -> None:
     said = "\n".join(EXAMPLES)
-    for name in ("runs.stream(", "Toolset(", "RunHandler", "StreamInterrupted", "runs.attach("):
+    for name in (
+        "runs.stream(",
+        "Toolset(",
+        "RunHandler",
+        "StreamInterrupted",
+        "runs.attach(",
+        "RunPool(",
+    ):
         assert name in said

@@ -167,3 +167,7 @@ assistants: Final = _group(
     Endpoint("list", "Print the assistants, newest first.", flags.LISTING),
     Endpoint("delete", "Delete an assistant.", _ASSISTANT),
 )
+
+runs.add_command(
+    LazyCommand("batch", "asyncruns.cli.batch:batch", "Carry out a file of jobs, many at a time.")
+)

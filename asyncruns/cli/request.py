@@ -73,9 +73,11 @@ class RequestCommand(click.Command):
             if isinstance(param, FlagOption):
                 section = "Server" if param.flag in CONNECTION else "Parameters"
                 rows[section] += param.help_rows()
-            elif record := param.get_help_record(ctx):
+            elif isinstance(param, click.Option) and (record := param.get_help_record(ctx)):
                 rows["Options"].append(record)
         for section, records in rows.items():
+            if not records:
+                continue
             with formatter.section(section):
                 formatter.write_dl(records, col_max=_HELP_COLUMN)
             if any(name.startswith(" ") for name, _ in records):

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from asyncruns.attach import SETTLED, poll
 from asyncruns.cancellation import cancel_run
+from asyncruns.dedupe import DEDUPE_KEY, with_dedupe_key
 from asyncruns.errors import AsyncRunsError, MaxRoundsExceeded, RunTimeoutError, ToolError
 from asyncruns.models import Message, ObjectDecoder, Run, RunStep
 from asyncruns.options import StreamOptions
 from asyncruns.pages import MESSAGE_PAGE, RUN_PAGE, RUN_STEP_PAGE, Paginator, read_answer
 from asyncruns.resources._base import request_of
-from asyncruns.resources._creation import DEDUPE_KEY, Creator, with_dedupe_key
+from asyncruns.resources._creation import Creator
 from asyncruns.rounds import Rounds
 from asyncruns.stream import RunStream
 from asyncruns.tracing import Invocation, RunTrace

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypedDict, TypeVar, overload
+from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypedDict, TypeVar, overload
 from weakref import WeakValueDictionary
 
 from asyncruns.attach import poll
@@ -18,20 +18,11 @@ from asyncruns.follow import Pace
 from asyncruns.models import ENDED_RUN, Run
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from asyncruns.service import RunService
 
-__all__ = ["DEDUPE_KEY", "CreationOptions", "Creator", "with_dedupe_key"]
-
-DEDUPE_KEY: Final = "asyncruns_dedupe_key"
-"""The metadata key under which a run carries the caller's `dedupe_key`."""
-
-MAX_PAIRS: Final = 16
-"""How many metadata pairs an object can have."""
-
-MAX_VALUE: Final = 512
-"""How many characters the value of a metadata pair can have."""
+__all__ = ["CreationOptions", "Creator"]
 
 SEARCH_DEADLINE: Final = 5.0
 """Seconds that a run whose create went unanswered is looked for before it is created again."""
@@ -213,19 +204,3 @@ async def _searched(
     if failure is not None:
         raise unanswered from failure
     return None
-
-
-def with_dedupe_key(params: Mapping[str, Any], key: str | None) -> dict[str, Any]:
-    """The parameters of a create with the key in the metadata; ValueError if it has no room."""
-    if key is None:
-        return dict(params)
-    if not 0 < len(key) <= MAX_VALUE:
-        raise ValueError(f"dedupe_key must have 1 to {MAX_VALUE} characters, and has {len(key)}")
-    if "metadata" in (params.get("extra_body") or {}):
-        raise ValueError("with a dedupe_key, metadata must not be passed in extra_body")
-    metadata = {**(params.get("metadata") or {}), DEDUPE_KEY: key}
-    if len(metadata) > MAX_PAIRS:
-        raise ValueError(
-            f"metadata has {MAX_PAIRS} pairs already: no room for the dedupe_key; drop one"
-        )
-    return {**params, "metadata": metadata}

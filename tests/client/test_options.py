@@ -93,6 +93,35 @@ def test_the_kind_of_client_stays() -> None:
     assert type(client.with_options(timeout=1)) is AzureClient
 
 
+async def test_hooks_are_added_and_the_client_itself_tells_no_more_than_before() -> None:
+    told: list[str] = []
+    async with (
+        wire(FAILURE, answer(RUN)) as server,
+        Client(
+            api_key="",
+            base_url=server.url,
+            retries=RetryPolicy(sleep=no_sleep),
+            on_retry=lambda info: told.append(f"client {info.attempt}"),
+        ) as client,
+    ):
+        other = client.with_options(
+            on_request=lambda info: told.append(f"request {info.attempt}"),
+            on_response=lambda info: told.append(f"response {info.status}"),
+            on_retry=lambda info: told.append(f"other {info.attempt}"),
+        )
+        await other.runs.retrieve("run_1", thread_id="t")
+        assert told == [
+            "request 1",
+            "response 500",
+            "client 1",
+            "other 1",
+            "request 2",
+            "response 200",
+        ]
+        await client.runs.retrieve("run_1", thread_id="t")
+        assert len(told) == 6
+
+
 async def test_a_header_wins_whatever_its_case() -> None:
     async with wire(answer(RUN)) as server:
         async with Client(
