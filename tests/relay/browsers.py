@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,8 @@ from asyncruns import Accumulator, EventDecoder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable
+
+    from tests.stream.house import House
 
 
 @dataclass
@@ -97,3 +100,12 @@ def fold(items: Iterable[bytes], accumulator: Accumulator | None = None) -> Accu
         for event in decoder.feed(item):
             accumulator.apply(event)
     return accumulator
+
+
+async def cancelled(house: House, thread_id: str) -> None:
+    """Wait until the server has cancelled the thread's run, and nothing of it is held here."""
+    async with asyncio.timeout(20):
+        while (  # noqa: ASYNC110 -- the server sets no event of ours
+            await house.status(thread_id) not in {"cancelling", "cancelled"} or house.held
+        ):
+            await asyncio.sleep(0.01)

@@ -10,7 +10,7 @@ import pytest
 from asyncruns import Accumulator, NotFoundError, RunHandler, RunStream, StreamInterrupted
 from asyncruns.emulator import Action, Call, Context, Say
 from asyncruns.relay import Broadcast
-from tests.relay.browsers import Page, fold
+from tests.relay.browsers import Page, cancelled, fold
 from tests.relay.test_relay import chunks, say_and_wait
 from tests.stream.frames import DONE, message_frame, run_frame, text_frame
 from tests.stream.house import Tools, opened, say_hello, three_rounds
@@ -309,8 +309,7 @@ async def test_a_run_that_nobody_watches_is_left() -> None:
             assert not broadcast.is_over
             await frames.aclose()
             await broadcast.until_done()
-            await until(lambda: house.proxy.count(CANCEL) == 1 and house.held == 0)
-            assert await house.status(thread_id) in {"cancelling", "cancelled"}
+            await cancelled(house, thread_id)
             assert isinstance(broadcast.error, StreamInterrupted)
 
 
