@@ -28,7 +28,7 @@ __all__ = ["PAGE", "PAGE_HEADERS", "Answer", "Desk", "Refusal"]
 LONGEST_QUESTION: Final = 4000
 """Characters that a question may have."""
 MOST_ANSWERS: Final = 100
-"""How many answers are kept; the oldest of those that have ended go first."""
+"""How many answers are kept."""
 PATIENCE: Final = 10.0
 """Seconds after which a run that nobody watches is cancelled."""
 
@@ -71,7 +71,8 @@ class Answer:
 class Desk:
     """Takes questions and keeps their answers; leaving its block leaves the runs.
 
-    `patience` is how many seconds a run goes on that nobody watches.
+    `patience` is how many seconds a run goes on that nobody watches, `keep` how many answers are
+    kept: the oldest of those that have ended go first.
     """
 
     def __init__(
@@ -81,11 +82,13 @@ class Desk:
         toolset: Toolset | None = None,
         *,
         patience: float = PATIENCE,
+        keep: int = MOST_ANSWERS,
     ) -> None:
         self._client = client
         self._assistant_id = assistant_id
         self._toolset = toolset
         self._patience = patience
+        self._keep = keep
         self._answers: dict[str, Answer] = {}
 
     async def __aenter__(self) -> Self:
@@ -146,9 +149,9 @@ class Desk:
             raise Refusal(409, "the run has ended already") from exc
 
     def _make_room(self) -> None:
-        while len(self._answers) >= MOST_ANSWERS:
+        while len(self._answers) >= self._keep:
             ended = (key for key, one in self._answers.items() if one.broadcast.is_over)
             key = next(ended, None)
             if key is None:
-                raise Refusal(503, f"{MOST_ANSWERS} runs are going on: try again later")
+                raise Refusal(503, f"{self._keep} runs are going on: try again later")
             del self._answers[key]

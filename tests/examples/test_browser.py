@@ -213,11 +213,12 @@ async def test_a_screenshot(tmp_path: Path) -> None:
 
     folder = Path(os.environ.get("ASYNCRUNS_SCREENSHOTS") or tmp_path)
     async with (
-        web.open_desk(None, token_rate=200, patience=30) as desk,
+        web.open_desk(None, token_rate=100, patience=30) as desk,
         web.serve(desk) as url,
         browser() as context,
     ):
         page = await context.new_page()
+        await page.set_viewport_size({"width": 820, "height": 1060})
         await page.goto(url)
         await page.click("button[type=submit]")
         await page.wait_for_selector(".step.completed .out:not(:empty)")
