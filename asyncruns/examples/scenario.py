@@ -1,18 +1,22 @@
-"""What the model and the tools of the web example do where no server is named."""
+"""Whom the examples ask: an assistant that is named, or the emulator playing one with two tools."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from asyncruns import Toolset
-from asyncruns.emulator import Action, Call, Context, Parallel, RunCode, Say
+from asyncruns import Client, Toolset
+from asyncruns.emulator import Action, Call, Context, Emulator, Parallel, RunCode, Say
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-__all__ = ["TOOLS", "script"]
+__all__ = ["TOKEN_RATE", "open_assistant"]
+
+TOKEN_RATE: Final = 25.0
+"""Deltas per second at which a reader can follow the emulator."""
 
 CITIES: Final = {"oslo": ("Oslo", 9, [2.1, 0.6, 0.0]), "rome": ("Rome", 21, [0.0, 0.0, 0.0])}
 CODE: Final = """\
@@ -38,7 +42,30 @@ async def get_time(city: str) -> str:
 TOOLS: Final = Toolset(get_weather, get_time)
 
 
-async def script(context: Context) -> AsyncGenerator[Action, Any]:
+@asynccontextmanager
+async def open_assistant(
+    assistant_id: str | None, token_rate: float
+) -> AsyncGenerator[tuple[Client, str, Toolset | None], None]:
+    """Give a client, the assistant's id, and the tools that answer its calls.
+
+    The server is that of OPENAI_BASE_URL where an assistant is named, and else the emulator, with
+    `token_rate` deltas per second; 0 is as fast as possible.
+    """
+    if assistant_id is not None:
+        async with Client() as client:
+            yield client, assistant_id, None
+        return
+    async with (
+        Emulator(_script, token_rate=token_rate or None) as emulator,
+        Client(base_url=emulator.base_url, api_key="any") as client,
+    ):
+        assistant = await client.assistants.create(
+            model="gpt-4o", tools=[*TOOLS.definitions, {"type": "code_interpreter"}]
+        )
+        yield client, assistant.id, TOOLS
+
+
+async def _script(context: Context) -> AsyncGenerator[Action, Any]:
     """Ask both functions at once, run code on what they gave, and answer from it all."""
     question = context.input
     city = next((name for key, (name, *_) in CITIES.items() if key in question.lower()), "Oslo")

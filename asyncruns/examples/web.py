@@ -16,10 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
-from asyncruns import Client
-from asyncruns.emulator import Emulator
 from asyncruns.examples.desk import PAGE, PAGE_HEADERS, PATIENCE, Desk, Refusal
-from asyncruns.examples.scenario import TOOLS, script
+from asyncruns.examples.scenario import TOKEN_RATE, open_assistant
 from asyncruns.relay import HEADERS
 
 if TYPE_CHECKING:
@@ -28,9 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["main", "make_app", "open_desk", "serve"]
 
 HOST: Final = "127.0.0.1"
-TOKEN_RATE: Final = 25.0
-"""Deltas per second at which a reader can follow."""
-
 DESK: Final = web.AppKey("desk", Desk)
 
 
@@ -117,31 +112,24 @@ async def serve(desk: Desk, port: int = 0) -> AsyncGenerator[str, None]:
 
 @asynccontextmanager
 async def open_desk(
-    assistant_id: str | None, *, token_rate: float | None, patience: float
+    assistant_id: str | None, *, token_rate: float, patience: float
 ) -> AsyncGenerator[Desk, None]:
     """Open a desk whose runs are the emulator's, or an assistant's at the server of OPENAI_*."""
-    if assistant_id is not None:
-        async with Client() as client, Desk(client, assistant_id, patience=patience) as desk:
-            yield desk
-        return
     async with (
-        Emulator(script, token_rate=token_rate) as emulator,
-        Client(base_url=emulator.base_url, api_key="any") as client,
+        open_assistant(assistant_id, token_rate) as (client, opened_id, tools),
+        Desk(client, opened_id, tools, patience=patience) as desk,
     ):
-        assistant = await client.assistants.create(
-            model="gpt-4o", tools=[*TOOLS.definitions, {"type": "code_interpreter"}]
-        )
-        async with Desk(client, assistant.id, TOOLS, patience=patience) as desk:
-            yield desk
+        yield desk
 
 
 async def _main(options: argparse.Namespace) -> None:
-    rate = options.token_rate or None
     server = serve
     if options.fastapi:
         from asyncruns.examples.web_fastapi import serve as server  # noqa: PLC0415 -- an extra
     async with (
-        open_desk(options.assistant, token_rate=rate, patience=options.patience) as desk,
+        open_desk(
+            options.assistant, token_rate=options.token_rate, patience=options.patience
+        ) as desk,
         server(desk, options.port) as url,
     ):
         print(f"Open {url} (Ctrl-C ends)", flush=True)  # noqa: T201 -- a program's output
