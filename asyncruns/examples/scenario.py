@@ -80,6 +80,6 @@ async def _script(context: Context) -> AsyncGenerator[Action, Any]:
     advice = "Take an umbrella." if wet else "Leave the umbrella at home."
     yield Say(
         f"You asked: “{question}”\n\nIt is {now}, and {forecast['degrees']} °C; "
-        f"the forecast says {told}. {advice} This text grows as the run's events come in: reload "
-        "the page, or open its address in a second tab, and nothing of it is lost."
+        f"the forecast says {told}. {advice} Dinner by the water will be fine after that, but "
+        "bring a jacket: it gets cold there once the sun is gone."
     )

@@ -14,7 +14,7 @@ from asyncruns.relay import HEADERS, Broadcast, Relay, relay
 from tests.relay import browsers
 from tests.relay.browsers import Page
 from tests.relay.test_relay import PIECE, say_and_wait, say_much_and_wait
-from tests.relay.webs import aiohttp_web, fastapi_web, starlette_web
+from tests.relay.webs import PASSING, aiohttp_web, fastapi_web, starlette_web
 from tests.stream.house import House, Tools, opened, three_rounds
 from tests.stream.proxy import CANCEL
 from tests.transport.wires import until
@@ -27,6 +27,7 @@ pytestmark = pytest.mark.anyio
 WEBS = {
     "starlette": starlette_web,
     "starlette httptools": partial(starlette_web, http="httptools"),
+    "starlette middleware": partial(starlette_web, middleware=[PASSING]),
     "fastapi": fastapi_web,
     "aiohttp": aiohttp_web,
     "aiohttp cancelling": partial(aiohttp_web, cancels=True),
@@ -68,6 +69,17 @@ class Maker:
         stream = self._house.stream(self.thread_id, **self._options)
         self.last = relay(stream, heartbeat=0.2)
         return self.last
+
+    async def blocked(self) -> None:
+        """Wait until a browser that reads nothing has stopped the sending, and that the reading."""
+        await until(lambda: self.last)
+        assert self.last is not None
+        looks, count = 0, 0
+        async with asyncio.timeout(40):
+            while looks < 30:
+                await asyncio.sleep(0.01)
+                stands = self.last._count == count and not self.last._feed.room.is_set()
+                looks, count = looks + 1 if stands else 0, self.last._count
 
     async def gone(self, *, cancelled: bool) -> None:
         """Wait until nothing of the run is left here, and see whether the server's is cancelled."""
@@ -117,11 +129,7 @@ async def test_a_browser_that_goes_away_while_it_is_sent_to_is_noticed(web: Any)
         make = Maker(house, cancel_on_exit=True)
         async with web(make) as url:
             async with asked(url):
-                # It reads nothing: the sending blocks, and then the reading of the run.
-                await until(lambda: make.last and not make.last._feed.room.is_set())
-                await asyncio.sleep(0.2)
-                assert make.last is not None
-                assert not make.last._feed.room.is_set()
+                await make.blocked()
                 assert house.held == 1
             await make.gone(cancelled=True)
         assert len(house.proxy.answers[0]) > 10 * PIECE

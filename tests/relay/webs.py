@@ -10,6 +10,8 @@ import uvicorn
 from aiohttp import web
 from fastapi import FastAPI
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
@@ -17,8 +19,9 @@ from asyncruns import APIStatusError
 from asyncruns.relay import HEADERS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
+    from starlette.middleware.base import RequestResponseEndpoint
     from starlette.requests import Request
 
     from asyncruns.relay import Relay, Subscription
@@ -52,7 +55,9 @@ async def served(app: Any, **options: Any) -> AsyncGenerator[str, None]:
 
 
 @asynccontextmanager
-async def starlette_web(make: Make, http: str = "h11") -> AsyncGenerator[str, None]:
+async def starlette_web(
+    make: Make, http: str = "h11", middleware: Sequence[Middleware] = ()
+) -> AsyncGenerator[str, None]:
     """Starlette: the response takes the relay as its body."""
 
     async def answer(_: Request) -> Response:
@@ -63,7 +68,8 @@ async def starlette_web(make: Make, http: str = "h11") -> AsyncGenerator[str, No
             return JSONResponse({"error": exc.message}, 502)
         return StreamingResponse(frames, headers=HEADERS)
 
-    async with served(Starlette(routes=[Route("/", answer)]), http=http) as url:
+    app = Starlette(routes=[Route("/", answer)], middleware=middleware)
+    async with served(app, http=http) as url:
         yield url
 
 
@@ -104,3 +110,11 @@ async def aiohttp_web(make: Make, *, cancels: bool = False) -> AsyncGenerator[st
         yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
     finally:
         await runner.cleanup()
+
+
+async def _pass(request: Request, call_next: RequestResponseEndpoint) -> Response:
+    return await call_next(request)
+
+
+PASSING = Middleware(BaseHTTPMiddleware, dispatch=_pass)
+"""A middleware that does nothing, but for moving the response to a task of its own."""
