@@ -33,7 +33,7 @@ _log: Final = logging.getLogger(__name__)
 MOST_WAITING: Final = 20
 """Messages of one conversation that may wait."""
 MOST_KNOWN: Final = 10_000
-"""Conversations whose thread is remembered; the ones that have been quiet longest go first."""
+"""Conversations whose threads are remembered."""
 PARTIAL_EVERY: Final = 0.5
 """Seconds between two partial texts of a message: chats limit how often one is edited."""
 
@@ -72,7 +72,8 @@ class Conversations:
     """Answers messages, as an async context manager; leaving the block cancels the live runs.
 
     Messages of one conversation are answered in their order. With `while_busy="cancel"` a message
-    that comes while a run is live cancels it, and those that have been waiting are dropped.
+    that comes while a run is live cancels it, and those that have been waiting are dropped. The
+    threads of `remember` conversations are known; those that have been quiet longest go first.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Conversations:
         toolset: Toolset | None = None,
         *,
         while_busy: WhileBusy = "wait",
+        remember: int = MOST_KNOWN,
     ) -> None:
         if while_busy not in {"wait", "cancel"}:
             raise ValueError(f"while_busy must be wait or cancel, not {while_busy!r}")
@@ -91,6 +93,7 @@ class Conversations:
         self._send = send
         self._toolset = toolset
         self._cancels = while_busy == "cancel"
+        self._remember = remember
         self._conversations: OrderedDict[str, _Conversation] = OrderedDict()
 
     async def __aenter__(self) -> Self:
@@ -165,7 +168,7 @@ class Conversations:
             _log.warning("conversation %s: a reply was not delivered: %s", reply.conversation, exc)
 
     def _forget_quiet(self) -> None:
-        excess = len(self._conversations) - MOST_KNOWN
+        excess = len(self._conversations) - self._remember
         if excess > 0:
             quiet = [name for name, one in self._conversations.items() if one.task is None]
             for name in quiet[:excess]:

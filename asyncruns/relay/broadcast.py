@@ -22,12 +22,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from types import TracebackType
 
+    from asyncruns.events import Event
     from asyncruns.stream import RunStream
 
 __all__ = ["Broadcast", "Subscription"]
 
 HISTORY: Final = 1024 * 1024
 """Bytes of frames that a broadcast keeps for those who are slow, late or back."""
+
+PAUSE: Final = 0.001
+"""Seconds in which subscribers have their turn, after each quarter of the history."""
 
 DROPPED: Final = "dropped"
 """The name of the frame that tells a subscriber that it was too slow."""
@@ -47,8 +51,7 @@ class Broadcast:
     that has not ended; subscribers get an `error` frame then. What has come stays readable.
 
     `history` bounds the frames that are kept, in bytes; the newest is kept in any case, and beside
-    them the run's own objects. Less than a server sends at a time, some 64 KiB, makes subscribers
-    look slow that are not. With `abandon_after` the stream is left, as by `aclose()`, when
+    them the run's own objects. With `abandon_after` the stream is left, as by `aclose()`, when
     nobody has subscribed for so many seconds: enough for a reload, and less than a run may cost.
     """
 
@@ -66,7 +69,9 @@ class Broadcast:
             raise ValueError(f"abandon_after must be seconds, or None, not {abandon_after!r}")
         self._heartbeat = heartbeat
         self._history = History(history)
-        self._feed = Feed(stream, self._history.take, self._end)
+        self._feed = Feed(stream, self._take, self._end)
+        self._quarter = history // 4
+        self._burst = 0
         self._audience = Audience(abandon_after, self._feed.leave)
 
     async def open(self) -> Self:
@@ -128,6 +133,15 @@ class Broadcast:
         comes back with the `Last-Event-ID` gets the snapshot, as an EventSource does by itself.
         """
         return Subscription(self._history, self._audience, self._heartbeat, last_event_id, events)
+
+    def _take(self, event: Event) -> None:
+        self._history.take(event)
+        self._burst += len(event.raw)
+        if self._burst >= self._quarter:
+            # Many events of one read must not make somebody slow who had no turn in between.
+            self._burst = 0
+            self._feed.room.clear()
+            asyncio.get_running_loop().call_later(PAUSE, self._feed.room.set)
 
     def _end(self, name: str, data: bytes) -> None:
         self._audience.stop()

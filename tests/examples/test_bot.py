@@ -16,7 +16,7 @@ import pytest
 from aiohttp import web
 
 from asyncruns import Client, Toolset
-from asyncruns.emulator import Action, Call, Context, Emulator, Fail, Say
+from asyncruns.emulator import Action, Call, Context, Emulator, Fail, Incomplete, Say
 from asyncruns.examples.bot import Posting, main, serve
 from asyncruns.examples.conversations import MOST_WAITING, Conversations, Reply, WhileBusy
 
@@ -260,6 +260,47 @@ async def test_a_run_that_fails_says_so_and_the_conversation_goes_on() -> None:
         await world.platform.send("a", "good")
         await world.platform.wait_for("a", "text")
         assert world.platform.of("a", "failed", "text") == ["Too bad.", "Good."]
+
+
+async def test_an_answer_that_is_left_incomplete_says_so() -> None:
+    async def stop_short(_: Context) -> AsyncGenerator[Action, Any]:
+        yield Say("This is", ending=Incomplete("max_completion_tokens"))
+
+    async with opened(stop_short) as world:
+        await world.platform.send("a", "hello")
+        await world.platform.wait_for("a", "failed")
+        assert world.platform.of("a", "failed", "text") == ["This is", "The answer is incomplete."]
+
+
+async def test_conversations_that_have_been_quiet_longest_are_forgotten() -> None:
+    replies: list[Reply] = []
+
+    async def send(reply: Reply) -> None:
+        if reply.kind == "text":
+            replies.append(reply)
+
+    async with (
+        Emulator() as emulator,
+        Client(base_url=emulator.base_url, api_key="any") as client,
+        Conversations(client, emulator.add_assistant()["id"], send, remember=2) as conversations,
+    ):
+        for count, name in enumerate(["a", "b", "a", "c", "a", "b"], 1):
+            conversations.take(name, "hello")
+            async with asyncio.timeout(20):
+                while len(replies) < count or conversations._conversations[name].task:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+        # b was forgotten when c came, and c when b came back.
+        assert World(Platform(), emulator, client).threads() == 4
+
+
+async def test_a_reply_that_cannot_be_delivered_stops_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with opened() as world:
+        world.platform.failures = 4
+        await world.platform.send("a", "hello")
+        await world.platform.wait_for("a", "text")
+    assert "was not delivered" in caplog.text
 
 
 async def test_a_server_that_is_gone_is_told_to_the_conversation() -> None:

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asyncruns import Accumulator, NotFoundError, RunHandler, RunStream, StreamInterrupted
+from asyncruns import (
+    Accumulator,
+    AsyncRunsError,
+    NotFoundError,
+    RunHandler,
+    RunStream,
+    StreamInterrupted,
+)
 from asyncruns.emulator import Action, Call, Context, Say
 from asyncruns.relay import Broadcast
 from tests.relay.browsers import Page, cancelled, fold
@@ -273,6 +280,17 @@ async def test_a_slow_subscriber_is_dropped_and_holds_nobody_back() -> None:
             (await house.truth_of(stream)).assert_is(slow.folded())
 
 
+async def test_a_burst_makes_nobody_slow() -> None:
+    """All in one read, and many times what the history holds."""
+    text = "some words "
+    body = b"".join([run_frame("in_progress"), *[text_frame(text)] * 2000, run_frame("completed")])
+    async with Broadcast(RunStream(chunks(body, DONE)), history=4000) as broadcast:
+        pages = await asyncio.gather(*(Page().read(broadcast.subscribe()) for _ in range(10)))
+    assert len(body) > 40 * 4000
+    assert [page.names[-1] for page in pages] == ["done"] * 10
+    assert [page.text for page in pages] == [text * 2000] * 10
+
+
 async def test_a_history_keeps_no_more_than_its_bytes() -> None:
     async with opened(three_rounds) as house:
         stream = house.stream(toolset=Tools().set)
@@ -372,6 +390,23 @@ async def test_opening_raises_what_creating_raises() -> None:
         await closed.aclose()
         await closed.until_done()
         assert (await Page().read(closed.subscribe())).names == ["error"]
+
+
+async def test_a_broadcast_that_was_closed_cannot_be_opened() -> None:
+    broadcast = Broadcast(RunStream(chunks()))
+    await broadcast.aclose()
+    with pytest.raises(AsyncRunsError, match="closed before it was read"):
+        await broadcast.open()
+
+
+async def test_a_thread_that_the_stream_has_made_is_in_the_snapshot() -> None:
+    async with opened(say_hello) as house:
+        stream = house.client.threads.create_and_run_stream(assistant_id=house.assistant)
+        async with Broadcast(stream) as broadcast:
+            await broadcast.until_done()
+            page = await Page().read(broadcast.subscribe("?"))
+            assert page.names[0] == "thread.created"
+            assert page.folded().thread == stream.thread
 
 
 async def test_nothing_known_is_an_empty_snapshot() -> None:
