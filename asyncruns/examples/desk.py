@@ -90,6 +90,7 @@ class Desk:
         self._patience = patience
         self._keep = keep
         self._answers: dict[str, Answer] = {}
+        self._closed = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -100,6 +101,11 @@ class Desk:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Leave the runs, which cancels them, and end the answers that are being watched."""
+        self._closed = True
         for answer in self._answers.values():
             await answer.broadcast.aclose()
 
@@ -113,6 +119,8 @@ class Desk:
             raise Refusal(
                 400, f'send {{"question": "…"}} with a text of 1 to {LONGEST_QUESTION} characters'
             )
+        if self._closed:
+            raise Refusal(503, "the server is about to stop")
         self._make_room()
         try:
             thread = await self._client.threads.create(

@@ -99,7 +99,10 @@ async def _refuse(
 
 @asynccontextmanager
 async def serve(desk: Desk, port: int = 0) -> AsyncGenerator[str, None]:
-    """Serve the page within a block; gives its URL. Raises OSError where the port is taken."""
+    """Serve the page within a block; gives its URL. Raises OSError where the port is taken.
+
+    The desk is closed first: then the answers end by themselves, and the server need not cut them.
+    """
     # Without handler_cancellation, a browser that leaves is noticed at the next frame only.
     runner = web.AppRunner(make_app(desk), handler_cancellation=True, shutdown_timeout=1)
     await runner.setup()
@@ -107,6 +110,7 @@ async def serve(desk: Desk, port: int = 0) -> AsyncGenerator[str, None]:
         await web.TCPSite(runner, HOST, port).start()
         yield f"http://{HOST}:{runner.addresses[0][1]}/"
     finally:
+        await desk.aclose()
         await runner.cleanup()
 
 

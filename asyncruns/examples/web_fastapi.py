@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import uvicorn
@@ -19,7 +19,7 @@ from asyncruns.examples.desk import PAGE, PAGE_HEADERS, Desk, Refusal
 from asyncruns.relay import HEADERS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Generator
 
 __all__ = ["make_app", "serve"]
 
@@ -68,9 +68,20 @@ def make_app(desk: Desk) -> FastAPI:
     return app
 
 
+class _Server(uvicorn.Server):
+    """A server that leaves Ctrl-C to the program that it is a part of."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
 @asynccontextmanager
 async def serve(desk: Desk, port: int = 0) -> AsyncGenerator[str, None]:
-    """Serve the page within a block; gives its URL. Raises OSError where the port is taken."""
+    """Serve the page within a block; gives its URL. Raises OSError where the port is taken.
+
+    The desk is closed first: then the answers end by themselves, and the server need not cut them.
+    """
     listening = socket.create_server((HOST, port))
     config = uvicorn.Config(
         make_app(desk),
@@ -79,10 +90,11 @@ async def serve(desk: Desk, port: int = 0) -> AsyncGenerator[str, None]:
         ws="none",
         timeout_graceful_shutdown=1,
     )
-    server = uvicorn.Server(config)
+    server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     try:
         yield f"http://{HOST}:{listening.getsockname()[1]}/"
     finally:
+        await desk.aclose()
         server.should_exit = True
         await serving

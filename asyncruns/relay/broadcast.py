@@ -53,6 +53,7 @@ class Broadcast:
     `history` bounds the frames that are kept, in bytes; the newest is kept in any case, and beside
     them the run's own objects. With `abandon_after` the stream is left, as by `aclose()`, when
     nobody has subscribed for so many seconds: enough for a reload, and less than a run may cost.
+    Subscribers of another process, or another event loop, need a broadcast of their own.
     """
 
     def __init__(

@@ -168,7 +168,7 @@ async def test_a_run_that_cannot_be_created_is_a_bad_gateway() -> None:
 async def test_the_command_serves_until_it_is_interrupted(options: list[str]) -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-W", "error", "-m", "asyncruns.examples.web", "--port", "0"),
-        *("--token-rate", "0", *options),
+        *("--token-rate", "100", *options),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
@@ -182,9 +182,14 @@ async def test_the_command_serves_until_it_is_interrupted(options: list[str]) ->
             answer = await ask(session, found[1])
             async with session.get(f"{answer}/events") as reply:
                 names = [name for _, name in await read(reply)]
-        assert names.count("thread.run.step.created") == 4
-        assert names[-2:] == ["thread.run.completed", "done"]
-        process.send_signal(signal.SIGINT)
+            assert names.count("thread.run.step.created") == 4
+            assert names[-2:] == ["thread.run.completed", "done"]
+            answer = await ask(session, found[1])
+            async with session.get(f"{answer}/events") as reply:
+                await reply.content.readuntil(b"\n\n")
+                process.send_signal(signal.SIGINT)
+                # Whoever is watching is told.
+                assert (await read(reply))[-1][1] == "error"
         _, errors = await process.communicate()
         assert (process.returncode, errors.decode()) == (0, "")
     finally:
