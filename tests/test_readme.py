@@ -44,7 +44,13 @@ async def test_every_example_runs_in_its_order(capsys: pytest.CaptureFixture[str
             names = {**here, **{name: names[name] for name in ("client", "assistant", "thread")}}
         assert names["stream"].outcome == "completed"
     printed = capsys.readouterr().out
-    for said in ("completed Usage(", "step step_", "the run is completed", "thread.run.completed"):
+    for said in (
+        "completed Usage(",
+        "step step_",
+        "the run is completed",
+        "thread.run.completed",
+        "event: done",
+    ):
         assert said in printed
 
 
@@ -57,5 +63,6 @@ def test_the_readme_has_an_example_for_each_thing_it_promises() -> None:
         "StreamInterrupted",
         "runs.attach(",
         "RunPool(",
+        "relay(",
     ):
         assert name in said
