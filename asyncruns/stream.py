@@ -362,6 +362,7 @@ class RunStream:
                         if turn == EVENTS_PER_TURN:
                             turn = 0
                             await asyncio.sleep(0)
+                    del blocks  # a stream that waits for the next read holds nothing of the last
                 await self._close_body()
                 self._fold_deferred()
                 if self.run is not self._answered:
