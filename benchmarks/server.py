@@ -32,7 +32,7 @@ WHOLE: Final[dict[str, Callable[[int], bodies.Body]]] = {
     "text": lambda part: bodies.text(2_000 // part),
     "tools": lambda part: bodies.parallel_calls(4, 500 // part),
     "mixed": lambda _: bodies.mixed(),
-    "chat": lambda _: bodies.text(20),
+    "chat": lambda part: bodies.text(110 // part),
     "short": lambda _: bodies.text(1),
     "blast": lambda part: bodies.text(20_000 // part),
     "blasts": lambda part: bodies.text(5_000 // part),
