@@ -1,7 +1,8 @@
-"""Open streams to memory: `python -m benchmarks.idle CASE URL COUNT` prints KB a stream.
+"""Open streams to memory: `python -m benchmarks.idle CASE URL THREAD COUNT` prints KB a stream.
 
 A stream counts with everything that holds it: its connection, its client's share and the task that
-waits for its next event. It is idle after the first events of a run.
+waits for its next event: what a library needs for it, where nothing has come yet (the thread
+`idle`), and with what it has been told, where a run has begun (`begun`).
 """
 
 from __future__ import annotations
@@ -32,32 +33,34 @@ _QUICK_STREAMS: Final = 50
 _WARM: Final = 50
 _PAUSE: Final = 0.05
 _CASES: Final = ("openai", "azure", "naive json", "asyncruns", "bytes only")
-_ROUNDS: Final = 3  # memory hardly varies
 
 
-def memory() -> Row:
-    """Make the row of the memory that an idle stream takes, in KB."""
+def memory(thread: str, rounds: int) -> Row:
+    """Make the row of the memory that a silent stream takes, in KB."""
 
     def prepare(setting: Setting) -> dict[str, Sampler]:
         count = _QUICK_STREAMS if setting.quick else _STREAMS
 
         def sample(case: str) -> float:
-            return float(output_of(["-m", "benchmarks.idle", case, setting.url, str(count)])[0])
+            return float(
+                output_of(["-m", "benchmarks.idle", case, setting.url, thread, str(count)])[0]
+            )
 
         return {case: partial(sample, case) for case in _CASES}
 
-    title = f"resident memory of one of {_STREAMS:,} idle open streams"
-    return Row("idle", title, "KB", prepare, base="bytes only", rounds=_ROUNDS)
+    told = "" if thread == "idle" else ", with a run that has begun"
+    title = f"resident memory of one of {_STREAMS:,} idle open streams{told}"
+    return Row(thread, title, "KB", prepare, base="bytes only", rounds=rounds)
 
 
-async def _grown(url: str, count: int, consume: Consume) -> float:
+async def _grown(url: str, thread: str, count: int, consume: Consume) -> float:
     """How many KB so many more streams take, each."""
     tasks: list[asyncio.Future[Outcome | None]] = []
 
     async def opened(streams: int) -> int:
-        before = _waiting(url)
-        tasks.extend(asyncio.ensure_future(consume("idle", None)) for _ in range(streams))
-        while _waiting(url) < before + streams:  # noqa: ASYNC110 -- another process counts
+        before = _waiting(url, thread)
+        tasks.extend(asyncio.ensure_future(consume(thread, None)) for _ in range(streams))
+        while _waiting(url, thread) < before + streams:  # noqa: ASYNC110 -- another process counts
             await asyncio.sleep(_PAUSE)
         await asyncio.sleep(_PAUSE * 10)
         failed = [task for task in tasks if task.done()]
@@ -74,8 +77,8 @@ async def _grown(url: str, count: int, consume: Consume) -> float:
     return grown / count
 
 
-def _waiting(url: str) -> int:
-    return int(ask(url, "GET", "/waiting/idle"))
+def _waiting(url: str, thread: str) -> int:
+    return int(ask(url, "GET", f"/waiting/{thread}"))
 
 
 def _resident() -> int:
@@ -85,11 +88,12 @@ def _resident() -> int:
 
 def main() -> None:
     """Measure one case."""
-    _, case, url, count = sys.argv
-    print(run_on(case, url, partial(_grown, url, int(count))))
+    _, case, url, thread, count = sys.argv
+    print(run_on(case, url, partial(_grown, url, thread, int(count))))
 
 
-ROWS: Final = (memory(),)
+# Memory hardly varies: few rounds are enough.
+ROWS: Final = (memory("idle", 3), memory("begun", 1))
 """The rows, in the order of the table."""
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ thread's id in the path of the request, and its bytes are ready before the first
 - `whole`: everything at once, one HTTP chunk an event, as fast as the socket takes it.
 - `paced`: one event at a time; all streams of a thread wait until `POST /go/THREAD`.
 - `stamped`: as paced, but the text of each delta is the time at which it was sent.
-- `idle`: the opening events, and then silence.
+- `idle`: the headers, and then silence.
+- `begun`: the first events of a run, and then silence.
 
 `GET /waiting/THREAD` tells how many streams of a thread are open.
 """
@@ -49,7 +50,7 @@ _TICK: Final = 0.001
 _PACED_DELTAS: Final = 40
 _BACKLOG: Final = 4096
 _OPENING: Final = 10
-"""How many events an idle stream has given: the run, a step and a message, and some text."""
+"""How many events a silent stream has given: the run, a step and a message, and some text."""
 
 _HEAD: Final = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
@@ -88,15 +89,15 @@ class _Streams:
             stamped = thread == "stamped"
             self.paced[thread] = _Paced(interval, [*map(_chunk, frames)], stamped)
         opening = bodies.text(_OPENING).frames()[:_OPENING]
-        self.opening = b"".join([_HEAD, *map(_chunk, opening)])
+        self.silent = {"idle": _HEAD, "begun": b"".join([_HEAD, *map(_chunk, opening)])}
         self.open: defaultdict[str, int] = defaultdict(int)
         self._playing: set[asyncio.Task[None]] = set()
 
     def answer(self, thread: str, transport: asyncio.Transport) -> None:
         """Begin the stream of a thread."""
         self.open[thread] += 1
-        if thread == "idle":
-            transport.write(self.opening)
+        if thread in self.silent:
+            transport.write(self.silent[thread])
         elif thread in self.paced:
             transport.write(_HEAD)
             self.paced[thread].waiting.append(transport)

@@ -258,7 +258,7 @@ def _request(url: str, thread: str) -> bytes:
 
 def _client(url: str) -> Client:
     timeout = Timeout(total=_PATIENCE, connect=_PATIENCE)
-    return Client(base_url=url, api_key="any", timeout=timeout)
+    return Client(base_url=url, api_key="any", timeout=timeout, max_connections=2_000)
 
 
 def _session() -> aiohttp.ClientSession:
