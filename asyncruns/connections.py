@@ -345,6 +345,7 @@ class ByteStream:
                         f"{self._where}: the compressed stream has more than {MAX_INFLATED} bytes"
                     )
             yield chunk
+            del chunk  # a stream that waits for the next holds nothing of the last
 
     async def read(self, limit: int) -> bytes:
         """Read all of it, inside `Attempt.failures`.

@@ -33,7 +33,6 @@ import math
 import re
 import time
 from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -450,6 +449,8 @@ def _seconds(text: str) -> float | None:
 
 def _timestamp(text: str) -> float | None:
     """An HTTP date (RFC 9110, 5.6.7) as Unix seconds; None for anything else."""
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 -- rare, and slow to import
+
     try:
         moment = parsedate_to_datetime(text)
         # The old form has no zone; every HTTP date is in UTC.

@@ -14,6 +14,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast
 
 from asyncruns.accumulator import Accumulator
+from asyncruns.calls import calls_of, check_outputs
 from asyncruns.cancellation import cancel_quietly, cancel_unseen, finish, start
 from asyncruns.errors import (
     APITimeoutError,
@@ -29,6 +30,7 @@ from asyncruns.events import (
     ORDINARY,
     DoneEvent,
     ErrorEvent,
+    OnDemand,
     ThreadMessageDelta,
     ThreadRunStepDelta,
     UnknownEvent,
@@ -48,7 +50,6 @@ from asyncruns.rounds import Rounds
 from asyncruns.service import close, drain, is_running
 from asyncruns.sse import BlockSplitter
 from asyncruns.texts import Texts
-from asyncruns.toolset import ToolErrorPolicy, ToolOutput, Toolset, calls_of, check_outputs
 from asyncruns.tracing import Invocation, RunTrace
 from asyncruns.watch import Silence, Watch
 
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
 
     import anyio
 
+    from asyncruns.calls import ToolErrorPolicy, ToolOutput
     from asyncruns.events import Event
     from asyncruns.models import (
         ErrorObject,
@@ -72,6 +74,7 @@ if TYPE_CHECKING:
         Thread,
     )
     from asyncruns.service import ByteStream, RunService
+    from asyncruns.toolset import Toolset
 
 __all__ = ["Outcome", "RunStream"]
 
@@ -359,6 +362,7 @@ class RunStream:
                         if turn == EVENTS_PER_TURN:
                             turn = 0
                             await asyncio.sleep(0)
+                    del blocks  # a stream that waits for the next read holds nothing of the last
                 await self._close_body()
                 self._fold_deferred()
                 if self.run is not self._answered:
@@ -423,7 +427,7 @@ class RunStream:
         try:
             for block in blocks:
                 head, _, data = block.partition(b"\ndata: ")
-                ordinary = _ORDINARY.get(head)
+                ordinary = _ORDINARY[head]
                 if ordinary is not None:
                     kind, decode, fold = ordinary
                     try:
@@ -683,13 +687,16 @@ class RunStream:
         await close(chunks, body)
 
 
-_ORDINARY: Final = {
-    head: (kind, decode, Accumulator.folds[kind])
-    for head, (kind, decode, _) in ORDINARY.items()
-    if kind in Accumulator.folds
-}
-"""For the first line of each ordinary frame that is folded: its class, its decode, its fold."""
+def _folding_reader_of(head: bytes) -> tuple[Any, Any, Any] | None:
+    reader = ORDINARY[head]
+    if reader is None or reader[0] not in Accumulator.folds:
+        return None
+    kind, decode, _ = reader
+    return kind, decode, Accumulator.folds[kind]
 
+
+_ORDINARY: Final = OnDemand(_folding_reader_of)
+"""For the first line of each ordinary frame that is folded: its class, its decode, its fold."""
 
 _DELTAS: Final = {
     b"event: " + kind.event.encode() for kind in (ThreadRunStepDelta, ThreadMessageDelta)
