@@ -31,10 +31,12 @@ from asyncruns.emulator.actions import (
 from asyncruns.emulator.clock import Clock, ManualClock
 from asyncruns.emulator.emulator import Emulator
 from asyncruns.emulator.errors import ApiError
+from asyncruns.emulator.faults import ENDPOINTS, Fault
 from asyncruns.emulator.scripts import Context, Script, use_every_tool
 from asyncruns.emulator.server import Request
 
 __all__ = [
+    "ENDPOINTS",
     "Action",
     "ApiError",
     "Call",
@@ -43,6 +45,7 @@ __all__ = [
     "Context",
     "Emulator",
     "Fail",
+    "Fault",
     "FilePath",
     "Found",
     "ImageFile",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from asyncruns.emulator import requests
 from asyncruns.emulator.clock import Clock
 from asyncruns.emulator.endpoints import Endpoints
+from asyncruns.emulator.faults import Faults
 from asyncruns.emulator.ids import Ids
 from asyncruns.emulator.performance import perform
 from asyncruns.emulator.records import Json, encode
@@ -18,9 +19,11 @@ from asyncruns.emulator.store import Store
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Iterable
     from types import TracebackType
     from typing import Self
 
+    from asyncruns.emulator.faults import Fault
     from asyncruns.emulator.server import Request
 
 RUN_LIFETIME = 600
@@ -38,7 +41,8 @@ class Emulator:
     bring; without it any key, or none, will do. `port` 0 takes a free one. With `ssl_context` it
     speaks TLS. `token_rate` is the deltas per second of each run; None is as fast as possible.
     `clock` is the time of the server's objects, expiry and waits. `poll_after_ms` is sent as
-    `openai-poll-after-ms` when a run is retrieved. The same `seed` gives the same ids.
+    `openai-poll-after-ms` when a run is retrieved. The same `seed` gives the same ids. `faults` is
+    what goes wrong with requests (see `Fault`).
 
     Runs go on in tasks of the block's event loop; leaving the block stops them and closes every
     connection.
@@ -56,6 +60,7 @@ class Emulator:
         poll_after_ms: int | None = None,
         run_lifetime: float = RUN_LIFETIME,
         seed: int = 0,
+        faults: Iterable[Fault] = (),
     ) -> None:
         self.clock = clock or Clock()
         self._stage = Stage(clock=self.clock, ids=Ids(seed), token_rate=token_rate)
@@ -67,8 +72,10 @@ class Emulator:
             port=port,
             ssl_context=ssl_context,
             seed=seed,
+            clock=self.clock,
             on_shutdown=self._stop_runs,
         )
+        self.faults = tuple(faults)
         self._scheme = "http" if ssl_context is None else "https"
         self._port = port
 
@@ -102,6 +109,20 @@ class Emulator:
     def requests(self) -> list[Request]:
         """The requests so far, in the order of their arrival; the list may be cleared."""
         return self._server.requests
+
+    @property
+    def connections(self) -> int:
+        """How many connections of clients are open."""
+        return self._server.connections
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """What goes wrong with requests from now on; setting it counts them from 0."""
+        return self._server.faults.all
+
+    @faults.setter
+    def faults(self, faults: Iterable[Fault]) -> None:
+        self._server.faults = Faults(faults)
 
     @property
     def script(self) -> Script:

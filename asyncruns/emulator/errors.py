@@ -15,12 +15,14 @@ class ApiError(Exception):
         *,
         param: str | None = None,
         code: str | None = None,
+        type: str = "invalid_request_error",  # noqa: A002 -- the wire's own name for it
     ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.param = param
         self.code = code
+        self.type = type
 
     @property
     def body(self) -> dict[str, Any]:
@@ -28,7 +30,7 @@ class ApiError(Exception):
         return {
             "error": {
                 "message": self.message,
-                "type": "invalid_request_error",
+                "type": self.type,
                 "param": self.param,
                 "code": self.code,
             }
