@@ -34,6 +34,7 @@ from asyncruns.emulator.errors import ApiError
 from asyncruns.emulator.faults import ENDPOINTS, Fault
 from asyncruns.emulator.scripts import Context, Script, use_every_tool
 from asyncruns.emulator.server import Request
+from asyncruns.emulator.thread import EmulatorThread
 
 __all__ = [
     "ENDPOINTS",
@@ -44,6 +45,7 @@ __all__ = [
     "Clock",
     "Context",
     "Emulator",
+    "EmulatorThread",
     "Fail",
     "Fault",
     "FilePath",
