@@ -42,6 +42,13 @@ def bad_request(message: str, *, param: str | None = None, code: str | None = No
     return ApiError(400, message, param=param, code=code)
 
 
+def missing(param: str) -> ApiError:
+    """Return the 400 for a parameter that was left out."""
+    return bad_request(
+        f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter"
+    )
+
+
 def not_found(kind: str, wanted: str) -> ApiError:
     """Return the 404 for an id that the emulator does not know."""
     return ApiError(404, f"No {kind} found with id '{wanted}'.")

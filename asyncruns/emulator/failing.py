@@ -19,15 +19,15 @@ from aiohttp import web
 from asyncruns.emulator.edits import EDITS
 from asyncruns.emulator.errors import ApiError
 from asyncruns.emulator.records import encode
-from asyncruns.emulator.streams import EVENT_STREAM, events_of, framed, send
+from asyncruns.emulator.streams import EVENT_STREAM, framed, send
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
     from asyncruns.emulator.clock import Clock
+    from asyncruns.emulator.dialects import Dialect
     from asyncruns.emulator.endpoints import Answer
     from asyncruns.emulator.faults import Fault
-    from asyncruns.emulator.streams import Framing
 
 JSON: Final = "application/json"
 PIECE: Final = 64 * 1024
@@ -46,7 +46,7 @@ class Exchange:
     request: web.Request
     carry_out: Callable[[], Answer]
     """Does what the request asks; raises ApiError."""
-    framing: Framing
+    dialect: Dialect
     clock: Clock
     stopping: asyncio.Event
     """Set when the server ends."""
@@ -295,12 +295,12 @@ async def _edited(fault: Fault, exchange: Exchange, answer: Answer) -> web.Strea
     if answer.stream is None:
         body = edit.body(answer.body)
         return await _whole(exchange, replace(answer, body=body))
-    source = events_of(answer.stream)
+    source = exchange.dialect.stream(answer.stream)
 
     async def pieces() -> AsyncGenerator[bytes, None]:
         async with aclosing(source), aclosing(edit.events(fault, source)) as events:
             async for event in events:
-                yield exchange.framing(event)
+                yield exchange.dialect.framing(event)
         if fault.kind == "linger":
             await exchange.wait(fault.seconds)
 
@@ -312,7 +312,7 @@ def _begun(
 ) -> tuple[web.StreamResponse, AsyncGenerator[bytes, None]]:
     """The head of an answer, and the pieces of its body: one an event, or all of it."""
     if answer.stream is not None:
-        pieces = framed(events_of(answer.stream), exchange.framing)
+        pieces = framed(exchange.dialect.stream(answer.stream), exchange.dialect.framing)
         return web.StreamResponse(headers=EVENT_STREAM), pieces
     response = web.StreamResponse(headers={**answer.headers, "Content-Type": JSON})
     response.content_length = len(answer.body)

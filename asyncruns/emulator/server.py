@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -19,13 +19,14 @@ from asyncruns.emulator.failing import Exchange, act, reset
 from asyncruns.emulator.faults import Faults
 from asyncruns.emulator.ids import Ids
 from asyncruns.emulator.records import encode
-from asyncruns.emulator.streams import EVENT_STREAM, events_of, frame, framed, send
+from asyncruns.emulator.streams import EVENT_STREAM, framed, send
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Mapping
 
     from asyncruns.emulator.clock import Clock, Timer
+    from asyncruns.emulator.dialects import Dialect
     from asyncruns.emulator.endpoints import Answer, Endpoints
     from asyncruns.emulator.faults import Fault
 
@@ -77,6 +78,7 @@ class Server:
         ssl_context: ssl.SSLContext | None,
         seed: int,
         clock: Clock,
+        dialect: Dialect,
         on_shutdown: Callable[[], None],
     ) -> None:
         self.requests: list[Request] = []
@@ -85,6 +87,7 @@ class Server:
         self._port = port
         self._ssl_context = ssl_context
         self._clock = clock
+        self._dialect = dialect
         self._on_shutdown = on_shutdown
         self._ids = Ids(f"requests {seed}")
         self._faults = Faults(())
@@ -193,7 +196,7 @@ class Server:
                 status=error.status, body=encode(error.body), content_type="application/json"
             )
         if answer.stream is not None:
-            pieces = framed(events_of(answer.stream), frame)
+            pieces = framed(self._dialect.stream(answer.stream), self._dialect.framing)
             return await send(request, pieces, web.StreamResponse(headers=EVENT_STREAM))
         return web.Response(
             body=answer.body, headers=answer.headers, content_type="application/json"
@@ -203,7 +206,7 @@ class Server:
         return Exchange(
             request,
             carry_out=lambda: self._answer(request, body),
-            framing=frame,
+            dialect=self._dialect,
             clock=self._clock,
             stopping=self._stopping,
             take_down=self._take_down,
@@ -224,7 +227,10 @@ class Server:
         if body:
             _require_json(request)
         include = request.query.getall("include[]", []) + request.query.getall("include", [])
-        return endpoint(self._endpoints, Asked(request.query, include, body), *ids)
+        plain = endpoint(self._endpoints, Asked(request.query, include, body), *ids)
+        if plain.stream is not None:
+            return plain
+        return replace(plain, body=self._dialect.body(plain.body))
 
     def _authenticate(self, request: web.Request) -> None:
         if self._api_key is None:
