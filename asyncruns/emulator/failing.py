@@ -7,6 +7,7 @@ itself is made to fail: nothing here holds more of a body than one piece.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import struct
 import zlib
@@ -33,7 +34,7 @@ JSON: Final = "application/json"
 PIECE: Final = 64 * 1024
 """How many bytes of something big are sent at a time."""
 LOOK: Final = 0.01
-"""Seconds between two looks whether a client has left."""
+"""Seconds between two looks whether a client has left: aiohttp does not say so by itself."""
 PAGE: Final = b"<!DOCTYPE html><html><body><h1>One moment, please</h1></body></html>"
 ELSEWHERE: Final = "http://127.0.0.2:9/v1/elsewhere"
 NO_HTTP: Final = b"\x15\x03\x01 This is not HTTP.\r\n\r\n"
@@ -124,7 +125,7 @@ def _retry_after(fault: Fault) -> dict[str, str]:
 
 
 async def _break_off(fault: Fault, exchange: Exchange, answer: Answer | None) -> web.StreamResponse:
-    """Send the answer up to the place, and let the connection fail there."""
+    """Send the answer up to the place, or to its end, and let the connection fail there."""
     if answer is None:
         await _END[fault.kind](fault, exchange)
         return _Over()
@@ -202,12 +203,13 @@ _END: Final[Mapping[str, Callable[[Fault, Exchange], Awaitable[None]]]] = {
 }
 
 
-def reset(transport: asyncio.BaseTransport | None) -> None:
+def reset(transport: asyncio.Transport | None) -> None:
     """Close a connection as a host does that does not know it."""
-    if not isinstance(transport, asyncio.WriteTransport) or transport.is_closing():
+    if transport is None or transport.is_closing():
         return
-    raw: socket.socket = transport.get_extra_info("socket")
-    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    # Some loops let nobody set options of their own socket; a copy is the same connection.
+    with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as same:
+        same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()
 
 
@@ -316,7 +318,6 @@ def _begun(
         return web.StreamResponse(headers=EVENT_STREAM), pieces
     response = web.StreamResponse(headers={**answer.headers, "Content-Type": JSON})
     response.content_length = len(answer.body)
-
     return response, _one(answer.body)
 
 
