@@ -117,6 +117,13 @@ class Accumulator:
         builder = self._messages.get(message_id)
         return None if builder is None else builder.snapshot()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a step or a message has not ended, as far as has been told."""
+        builders: list[_StepBuilder | _MessageBuilder]
+        builders = [*self._steps.values(), *self._messages.values()]
+        return any(builder.base.status not in builder.ended for builder in builders)
+
     def find_call(self, call_id: str) -> tuple[Part | ToolCall, bool] | None:
         """A tool call, unbuilt where deltas made it, and whether its step has ended.
 

@@ -31,7 +31,9 @@ from asyncruns.events import (
     DoneEvent,
     ErrorEvent,
     OnDemand,
+    ThreadMessageCompleted,
     ThreadMessageDelta,
+    ThreadMessageIncomplete,
     ThreadRunStepDelta,
     UnknownEvent,
     decode_block,
@@ -51,6 +53,7 @@ from asyncruns.service import close, drain, is_running
 from asyncruns.sse import BlockSplitter
 from asyncruns.texts import Texts
 from asyncruns.tracing import Invocation, RunTrace
+from asyncruns.unfold import has_other_text
 from asyncruns.watch import Silence, Watch
 
 if TYPE_CHECKING:
@@ -367,8 +370,8 @@ class RunStream:
                 self._fold_deferred()
                 if self.run is not self._answered:
                     self._rounds.forget()
-                if not self._is_settled():
-                    async with aclosing(self._follow()) as missed:
+                if not self._is_settled() or self._has_gaps():
+                    async with aclosing(self._missed()) as missed:
                         async for event in missed:
                             if dispatch is not None and event.__class__ in dispatch.hooked:
                                 await dispatch(event)
@@ -480,6 +483,9 @@ class RunStream:
         event = decode_block(block)
         if self._over and isinstance(event, UnknownEvent) and not is_json(event.raw):
             return None  # of a last block without an end, only whole data counts
+        if isinstance(event, _MESSAGE_ENDS) and not self._defers:
+            before = self._accumulator.message(event.data.id)
+            event.replaced = before is not None and has_other_text(event.data, before)
         if event is not None:
             self._accumulator.apply(event)
         if isinstance(event, DoneEvent):
@@ -496,11 +502,35 @@ class RunStream:
         paused = run.status == "requires_action" and run is not self._answered
         return paused or run.status in ENDED_RUN
 
+    def _has_gaps(self) -> bool:
+        """Whether the run has ended, and something of it has not: then an event was lost."""
+        looks = self._recovers and self._service is not None and not self._closed
+        ended = self.run is not None and self.run.status in ENDED_RUN
+        return looks and ended and self._accumulator.is_open
+
     def _is_at_rest(self) -> bool:
         """Whether iterating has nothing to read, and nothing to do."""
         if self._body is not None or self.run is None or not self._is_settled():
             return False
         return self._closed or not self._rounds.due(self.run)
+
+    def _missed(self) -> AsyncGenerator[Event, None]:
+        """What the bodies so far have not told."""
+        return self._fill_gaps() if self._is_settled() else self._follow()
+
+    async def _fill_gaps(self) -> AsyncGenerator[Event, None]:
+        """Look once at a run that has ended; after the end no failure is an error."""
+        run, service = self.run, self._service
+        if run is None or service is None:
+            return
+        try:
+            async with asyncio.timeout(LINGER):
+                events, _, _ = await look(service, self._accumulator, run.thread_id, run.id)
+        except (AsyncRunsError, TimeoutError):
+            return
+        for event in events:
+            self._accumulator.apply(event)
+            yield event
 
     async def _follow(self) -> AsyncGenerator[Event, None]:
         """Look at the run until it has ended or pauses, and give what has been missed."""
@@ -687,9 +717,12 @@ class RunStream:
         await close(chunks, body)
 
 
+_MESSAGE_ENDS: Final = (ThreadMessageCompleted, ThreadMessageIncomplete)
+
+
 def _folding_reader_of(head: bytes) -> tuple[Any, Any, Any] | None:
     reader = ORDINARY[head]
-    if reader is None or reader[0] not in Accumulator.folds:
+    if reader is None or reader[0] not in Accumulator.folds or reader[0] in _MESSAGE_ENDS:
         return None
     kind, decode, _ = reader
     return kind, decode, Accumulator.folds[kind]

@@ -157,7 +157,7 @@ def _lead_message(after: Message, before: Message | None) -> list[Event]:
         change = MessageDeltaEvent(id=after.id, delta=MessageDelta(content=pieces))
         deltas = [_made(ThreadMessageDelta, change)]
     kind = _MESSAGE_EVENTS.get(after.status, ThreadMessageInProgress)
-    whole = _made(kind, after, replaced=_has_other_text(after, before))
+    whole = _made(kind, after, replaced=has_other_text(after, before))
     return created + _way(_made(ThreadMessageInProgress, before), deltas, whole)
 
 
@@ -187,7 +187,7 @@ def _reached(*events: Event) -> RunStep | Message | None:
     return made[0]
 
 
-def _has_other_text(after: Message, before: Message) -> bool:
+def has_other_text(after: Message, before: Message) -> bool:
     """Whether a text is not what it was, with more at its end."""
     return bool(after.content) and any(
         isinstance(old, TextContentBlock)

@@ -64,5 +64,7 @@ def test_the_readme_has_an_example_for_each_thing_it_promises() -> None:
         "runs.attach(",
         "RunPool(",
         "relay(",
+        "Fault(",
+        "runs_emulator",
     ):
         assert name in said

@@ -11,8 +11,14 @@ from hypothesis import strategies as st
 
 from asyncruns.accumulator import Accumulator
 from asyncruns.errors import StreamError, StreamInterrupted
-from asyncruns.events import DoneEvent, EventDecoder
+from asyncruns.events import (
+    DoneEvent,
+    EventDecoder,
+    ThreadMessageCompleted,
+    ThreadMessageIncomplete,
+)
 from asyncruns.stream import RunStream
+from asyncruns.unfold import has_other_text
 from tests.core.shapes import (
     DONE,
     RUNS,
@@ -62,12 +68,18 @@ FAULTY = {"no json", "bad index"}
 
 
 def plain(body: bytes) -> tuple[list[Event], Accumulator]:
-    """The events of a body by way of the rooms one after the other, up to done or a fault."""
+    """The events of a body by way of the rooms one after the other, up to done or a fault.
+
+    A message whose end says something else than its deltas is marked, as streams do.
+    """
     decoder, folded = EventDecoder(), Accumulator()
     events: list[Event] = []
     try:
         for part in (decoder.feed(body), decoder.close()):
             for event in part:
+                if isinstance(event, ThreadMessageCompleted | ThreadMessageIncomplete):
+                    said = folded.message(event.data.id)
+                    event.replaced = said is not None and has_other_text(event.data, said)
                 folded.apply(event)
                 events.append(event)
                 if isinstance(event, DoneEvent):
