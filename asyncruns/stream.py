@@ -26,27 +26,11 @@ from asyncruns.errors import (
     StreamInterrupted,
     ToolError,
 )
-from asyncruns.events import (
-    ORDINARY,
-    DoneEvent,
-    ErrorEvent,
-    OnDemand,
-    ThreadMessageCompleted,
-    ThreadMessageDelta,
-    ThreadMessageIncomplete,
-    ThreadRunStepDelta,
-    UnknownEvent,
-    decode_block,
-    is_json,
-)
+from asyncruns.events import DoneEvent, ErrorEvent, UnknownEvent, decode_block, is_json
 from asyncruns.follow import Pace, is_transient, look
+from asyncruns.fused import FOLDING, MESSAGE_ENDS, deferrable
 from asyncruns.handler import Dispatch, RunHandler
-from asyncruns.models import (
-    DECODE_FAILURES,
-    ENDED_RUN,
-    Run,
-    to_dict,
-)
+from asyncruns.models import DECODE_FAILURES, ENDED_RUN, Run, to_dict
 from asyncruns.partial import LiveArguments
 from asyncruns.rounds import Rounds
 from asyncruns.service import close, drain, is_running
@@ -57,25 +41,14 @@ from asyncruns.unfold import has_other_text
 from asyncruns.watch import Silence, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import (
-        AsyncGenerator,
-        AsyncIterator,
-        Iterable,
-        Iterator,
-        Mapping,
-    )
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
     from types import TracebackType
 
     import anyio
 
     from asyncruns.calls import ToolErrorPolicy, ToolOutput
     from asyncruns.events import Event
-    from asyncruns.models import (
-        ErrorObject,
-        Message,
-        RunStep,
-        Thread,
-    )
+    from asyncruns.models import ErrorObject, Message, RunStep, Thread
     from asyncruns.service import ByteStream, RunService
     from asyncruns.toolset import Toolset
 
@@ -430,7 +403,7 @@ class RunStream:
         try:
             for block in blocks:
                 head, _, data = block.partition(b"\ndata: ")
-                ordinary = _ORDINARY[head]
+                ordinary = FOLDING[head]
                 if ordinary is not None:
                     kind, decode, fold = ordinary
                     try:
@@ -451,12 +424,12 @@ class RunStream:
         """The events of blocks but for deltas, which wait undecoded for somebody to ask."""
         for block in blocks:
             head, _, data = block.partition(b"\ndata: ")
-            if head not in _DELTAS or not data.startswith(_ID_FIRST):
+            object_id = deferrable(head, data)
+            if object_id is None:
                 yield from self._folded([block])
                 if self._over:
                     return
                 continue
-            object_id = data[len(_ID_FIRST) : data.find(b'"', len(_ID_FIRST))]
             try:
                 self._accumulator.defer(object_id, block)
             except StreamError as exc:
@@ -483,7 +456,7 @@ class RunStream:
         event = decode_block(block)
         if self._over and isinstance(event, UnknownEvent) and not is_json(event.raw):
             return None  # of a last block without an end, only whole data counts
-        if isinstance(event, _MESSAGE_ENDS) and not self._defers:
+        if isinstance(event, MESSAGE_ENDS) and not self._defers:
             before = self._accumulator.message(event.data.id)
             event.replaced = before is not None and has_other_text(event.data, before)
         if event is not None:
@@ -715,23 +688,3 @@ class RunStream:
             self._done = False
             await drain(chunks)
         await close(chunks, body)
-
-
-_MESSAGE_ENDS: Final = (ThreadMessageCompleted, ThreadMessageIncomplete)
-
-
-def _folding_reader_of(head: bytes) -> tuple[Any, Any, Any] | None:
-    reader = ORDINARY[head]
-    if reader is None or reader[0] not in Accumulator.folds or reader[0] in _MESSAGE_ENDS:
-        return None
-    kind, decode, _ = reader
-    return kind, decode, Accumulator.folds[kind]
-
-
-_ORDINARY: Final = OnDemand(_folding_reader_of)
-"""For the first line of each ordinary frame that is folded: its class, its decode, its fold."""
-
-_DELTAS: Final = {
-    b"event: " + kind.event.encode() for kind in (ThreadRunStepDelta, ThreadMessageDelta)
-}
-_ID_FIRST: Final = b'{"id":"'
