@@ -1,7 +1,7 @@
 """An asyncio client for the Runs protocol: threads, runs, run steps, streaming.
 
-Everything public is here. Names that need aiohttp are imported when they are first asked for, so
-that `import asyncruns` stays light and no import happens later inside a running loop.
+Everything public is here. Names that need aiohttp or anyio are imported when they are first asked
+for, so that `import asyncruns` stays light and no import happens later inside a running loop.
 """
 
 from __future__ import annotations
@@ -10,31 +10,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from asyncruns.accumulator import *  # noqa: F403 -- each room's __all__ is its public face
+from asyncruns.calls import *  # noqa: F403
 from asyncruns.dedupe import DEDUPE_KEY
 from asyncruns.errors import *  # noqa: F403
 from asyncruns.events import *  # noqa: F403
 from asyncruns.handler import *  # noqa: F403
 from asyncruns.jobs import *  # noqa: F403
 from asyncruns.models import *  # noqa: F403
-from asyncruns.options import *  # noqa: F403
-from asyncruns.pool import *  # noqa: F403
 from asyncruns.service import *  # noqa: F403
 from asyncruns.stream import *  # noqa: F403
-from asyncruns.toolset import *  # noqa: F403
 from asyncruns.unfold import *  # noqa: F403
 
 from . import (
     accumulator,
+    calls,
     errors,
     events,
     handler,
     jobs,
     models,
-    options,
-    pool,
     service,
     stream,
-    toolset,
     unfold,
 )
 
@@ -42,22 +38,30 @@ if TYPE_CHECKING:
     from asyncruns.azure import AzureClient
     from asyncruns.client import Client
     from asyncruns.hooks import RateLimits, RequestInfo, ResponseInfo, RetryInfo
+    from asyncruns.options import StreamOptions
+    from asyncruns.pool import PoolCounts, RunPool
     from asyncruns.raw import RawResponse
     from asyncruns.retries import RetryPolicy, should_retry
     from asyncruns.timeouts import Timeout
+    from asyncruns.toolset import RunContext, Toolset
 
 __version__ = "0.1.0"
 
 _LATE = {
     "AzureClient": "asyncruns.azure",
     "Client": "asyncruns.client",
+    "PoolCounts": "asyncruns.pool",
     "RateLimits": "asyncruns.hooks",
     "RawResponse": "asyncruns.raw",
     "RequestInfo": "asyncruns.hooks",
     "ResponseInfo": "asyncruns.hooks",
     "RetryInfo": "asyncruns.hooks",
     "RetryPolicy": "asyncruns.retries",
+    "RunContext": "asyncruns.toolset",
+    "RunPool": "asyncruns.pool",
+    "StreamOptions": "asyncruns.options",
     "Timeout": "asyncruns.timeouts",
+    "Toolset": "asyncruns.toolset",
     "should_retry": "asyncruns.retries",
 }
 
@@ -65,27 +69,30 @@ __all__ = [
     "DEDUPE_KEY",
     "AzureClient",
     "Client",
+    "PoolCounts",
     "RateLimits",
     "RawResponse",
     "RequestInfo",
     "ResponseInfo",
     "RetryInfo",
     "RetryPolicy",
+    "RunContext",
+    "RunPool",
+    "StreamOptions",
     "Timeout",
+    "Toolset",
     "__version__",
     "should_retry",
 ]
 __all__ += accumulator.__all__
+__all__ += calls.__all__
 __all__ += errors.__all__
 __all__ += events.__all__
 __all__ += handler.__all__
 __all__ += jobs.__all__
 __all__ += models.__all__
-__all__ += options.__all__
-__all__ += pool.__all__
 __all__ += service.__all__
 __all__ += stream.__all__
-__all__ += toolset.__all__
 __all__ += unfold.__all__
 
 

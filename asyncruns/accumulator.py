@@ -117,6 +117,13 @@ class Accumulator:
         builder = self._messages.get(message_id)
         return None if builder is None else builder.snapshot()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a step or a message has not ended, as far as has been told."""
+        builders: list[_StepBuilder | _MessageBuilder]
+        builders = [*self._steps.values(), *self._messages.values()]
+        return any(builder.base.status not in builder.ended for builder in builders)
+
     def find_call(self, call_id: str) -> tuple[Part | ToolCall, bool] | None:
         """A tool call, unbuilt where deltas made it, and whether its step has ended.
 
@@ -228,9 +235,23 @@ class Accumulator:
         else:
             self._fold_deferred_of(object_id)
 
+    # Nearly every delta is one piece of one part that is there already. Below, and in
+    # `_fold_message`, that case is folded on the spot: it stands for the builder's `apply` and for
+    # `Parts.apply`, whose calls cost more than the fold itself.
+
     def _fold_step(self, change: RunStepDeltaEvent) -> None:
         builder = self._steps.get(change.id)
         if builder is not None:
+            details: Any = change.delta.step_details
+            if details.__class__ is ToolCallDeltaObject:
+                pieces = details.tool_calls
+                if pieces is not None and len(pieces) == 1:
+                    piece = pieces[0]
+                    part = builder.parts.by_index.get(piece.index)
+                    if part is not None and part.piece is piece.__class__:
+                        builder.built = None
+                        part.apply(piece)
+                        return
             builder.apply(change.delta)
             return
         builder = _StepBuilder(RunStep(id=change.id, status="in_progress"))
@@ -243,7 +264,16 @@ class Accumulator:
     def _fold_message(self, change: MessageDeltaEvent) -> None:
         builder = self._messages.get(change.id)
         if builder is not None:
-            builder.apply(change.delta)
+            delta = change.delta
+            pieces = delta.content
+            if pieces is not None and len(pieces) == 1 and delta.role is None:
+                piece = pieces[0]
+                part = builder.parts.by_index.get(piece.index)
+                if part is not None and part.piece is piece.__class__:
+                    builder.built = None
+                    part.apply(piece)
+                    return
+            builder.apply(delta)
             return
         builder = _MessageBuilder(Message(id=change.id, status="in_progress"))
         builder.apply(change.delta)
@@ -281,7 +311,7 @@ def _with_ids(whole: ObjectT, ids: dict[str, str]) -> ObjectT:
 class _Builder(ABC, Generic[WholeT]):
     """One object: as the server last gave it whole, and the parts that deltas made since."""
 
-    __slots__ = ("_snapshot", "base", "parts")
+    __slots__ = ("base", "built", "parts")
 
     ended: ClassVar[frozenset[str]]
     kinds: ClassVar[dict[type, type[Part]]]
@@ -289,19 +319,19 @@ class _Builder(ABC, Generic[WholeT]):
     def __init__(self, whole: WholeT) -> None:
         self.base: WholeT = whole
         self.parts = Parts(self.kinds)
-        self._snapshot: WholeT | None = whole
+        self.built: WholeT | None = whole
 
     def take(self, whole: WholeT) -> None:
         """Put a whole object in place of the snapshot (rules 6 and 7)."""
         if self.base.status in self.ended and whole.status not in self.ended:
             return
         if self._has_details(whole) or not (self.parts or self._has_details(self.base)):
-            self.base = self._snapshot = whole
+            self.base = self.built = whole
             self.parts = Parts(self.kinds)
         else:
             self.seed()
             self.base = self._keeping_details(whole)
-            self._snapshot = None
+            self.built = None
 
     def is_replaced_by(self, whole: WholeT) -> bool:
         """Whether a whole object leaves nothing of what deltas have made."""
@@ -312,9 +342,9 @@ class _Builder(ABC, Generic[WholeT]):
         self.parts.seed(self._listed(), complete=self.base.status in self.ended)
 
     def snapshot(self) -> WholeT:
-        if self._snapshot is None:
-            self._snapshot = self._build() if self.parts else self.base
-        return self._snapshot
+        if self.built is None:
+            self.built = self._build() if self.parts else self.base
+        return self.built
 
     def adopt(self, run: Run) -> None:
         """Fill in the parents' ids that the server left out (rule 9)."""
@@ -324,7 +354,7 @@ class _Builder(ABC, Generic[WholeT]):
         whole = _with_ids(self.base, _ids(run))
         if whole is not self.base:
             self.base = whole
-            self._snapshot = None
+            self.built = None
 
     @abstractmethod
     def _has_details(self, whole: WholeT) -> bool:
@@ -352,7 +382,7 @@ class _StepBuilder(_Builder[RunStep]):
     def apply(self, delta: RunStepDelta) -> None:
         details: Any = delta.step_details
         if details.__class__ is ToolCallDeltaObject:
-            self._snapshot = None
+            self.built = None
             parts = self.parts
             if not parts.by_index:
                 self.seed()
@@ -376,7 +406,7 @@ class _StepBuilder(_Builder[RunStep]):
         after = part.build()
         self.base = replace(self.base, step_details=after, type=self.base.type or after.type)
         self.parts = Parts(self.kinds)
-        self._snapshot = self.base
+        self.built = self.base
 
     def _has_details(self, whole: RunStep) -> bool:
         match whole.step_details:
@@ -406,7 +436,7 @@ class _MessageBuilder(_Builder[Message]):
     kinds = CONTENT
 
     def apply(self, delta: MessageDelta) -> None:
-        self._snapshot = None
+        self.built = None
         parts = self.parts
         if not parts.by_index:
             self.seed()

@@ -77,16 +77,16 @@ class AzureClient(Client):
             base_url=base_url,
         )
         foundry = place == "project_endpoint"
+        if foundry and api_key is not None:
+            raise ValueError("a Foundry project takes Entra tokens, and no api_key")
         kind, secret = _only(
             "credential",
             {} if foundry else _KEYS,
-            api_key=api_key,
+            **({} if foundry else {"api_key": api_key}),
             azure_ad_token=azure_ad_token,
             azure_ad_token_provider=azure_ad_token_provider,
             credential=credential,
         )
-        if foundry and kind == "api_key":
-            raise ValueError("a Foundry project takes Entra tokens, and no api_key")
         scope = scope or (FOUNDRY_SCOPE if foundry else OPENAI_SCOPE)
         super().__init__(
             api_key=_credential(kind, secret, scope),
@@ -113,6 +113,9 @@ def _only(what: str, variables: Mapping[str, str], **given: Any) -> tuple[str, A
 
 def _credential(kind: str, secret: Any, scope: str) -> Credential:
     if kind == "credential":
+        if not (hasattr(secret, "get_token") or hasattr(secret, "get_token_info")):
+            named = type(secret).__name__
+            raise TypeError(f"credential must be one of azure-core's kind (get_token), not {named}")
         return AzureToken(secret, scope)
     return AzureKey(secret) if kind == "api_key" else BearerKey(secret)
 
@@ -120,6 +123,8 @@ def _credential(kind: str, secret: Any, scope: str) -> Credential:
 def _with_prefix(endpoint: str) -> str:
     """The paths of an Azure OpenAI resource stand below /openai, and never below a deployment."""
     url = endpoint.rstrip("/")
+    if "/deployments/" in f"{urlsplit(url).path}/":
+        raise ValueError("azure_endpoint must be the resource's address, without /deployments/…")
     return url if "/openai" in urlsplit(url).path else f"{url}/openai"
 
 

@@ -6,8 +6,6 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-import anyio
-
 from asyncruns.events import decode_block
 from asyncruns.models import Run
 from asyncruns.service import close
@@ -44,6 +42,8 @@ def start(cancelling: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
 
 async def finish(cancelling: asyncio.Task[None]) -> None:
     """Wait for a task that ends soon by itself, however often this one is cancelled meanwhile."""
+    import anyio  # noqa: PLC0415 -- a client has imported it; a stream of plain bytes needs none
+
     cancelled: asyncio.CancelledError | None = None
     # The shield keeps anyio's scopes out, and the loop a task's own cancel().
     with anyio.CancelScope(shield=True):

@@ -18,7 +18,7 @@ from asyncruns.models import to_json
 from asyncruns.resources import Assistants, Messages, Runs, Threads
 from asyncruns.retries import RetryPolicy
 from asyncruns.timeouts import Timeout
-from asyncruns.transport import ANY, Request, Settings, Transport
+from asyncruns.transport import ANY, Request, Settings, Transport, merged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -110,15 +110,17 @@ class Client:
         on_retry: Callable[[RetryInfo], object] | None = None,
     ) -> None:
         settings = Settings(
-            base_url=base_url or os.environ.get("OPENAI_BASE_URL") or HOSTED_URL,
+            base_url=_else_environment(base_url, "OPENAI_BASE_URL") or _hosted(base_url),
             credential=_credential(api_key),
-            headers={
-                "User-Agent": f"asyncruns/{__version__}",
-                "OpenAI-Beta": "assistants=v2",
-                "OpenAI-Organization": _else_environment(organization, "OPENAI_ORG_ID"),
-                "OpenAI-Project": _else_environment(project, "OPENAI_PROJECT_ID"),
-                **(default_headers or {}),
-            },
+            headers=merged(
+                {
+                    "User-Agent": f"asyncruns/{__version__}",
+                    "OpenAI-Beta": "assistants=v2",
+                    "OpenAI-Organization": _else_environment(organization, "OPENAI_ORG_ID"),
+                    "OpenAI-Project": _else_environment(project, "OPENAI_PROJECT_ID"),
+                },
+                default_headers or {},
+            ),
             query=default_query or {},
             timeout=Timeout.of(timeout),
             retries=_limited(retries, max_retries),
@@ -169,7 +171,7 @@ class Client:
             old,
             timeout=old.timeout if timeout is UNSET else Timeout.of(timeout),
             retries=_limited(retries or old.retries, max_retries),
-            headers={**old.headers, **(default_headers or {})},
+            headers=merged(old.headers, default_headers or {}),
             query={**old.query, **(default_query or {})},
         )
         hooks = Hooks(on_request=on_request, on_response=on_response, on_retry=on_retry)
@@ -230,6 +232,13 @@ def _credential(api_key: str | TokenProvider | Credential | None) -> Credential:
     if isinstance(api_key, Credential):
         return api_key
     return BearerKey(_else_environment(api_key, "OPENAI_API_KEY"))
+
+
+def _hosted(given: str | None) -> str:
+    # A variable that is set to nothing reads as "" so easily, and a key must not go elsewhere.
+    if given is not None:
+        raise ValueError("base_url is empty: pass the server's address, or leave it out")
+    return HOSTED_URL
 
 
 def _else_environment(given: T | None, name: str) -> T | str | None:

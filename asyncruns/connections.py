@@ -11,7 +11,7 @@ import os
 import socket
 import ssl
 import weakref
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from functools import cached_property
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
-from multidict import CIMultiDict
+from aiohttp.http_exceptions import ContentEncodingError, LineTooLong
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from asyncruns.errors import (
     AmbiguousRequestError,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
     from asyncruns.timeouts import Timeout
 
-__all__ = ["MAX_CONNECTIONS", "Attempt", "ByteStream", "Connections"]
+__all__ = ["MAX_CONNECTIONS", "Attempt", "ByteStream", "ClientClosedError", "Connections"]
 
 MAX_CONNECTIONS: Final = 1000
 """How many streams a client may have open unless it is told otherwise."""
@@ -62,6 +63,9 @@ MAX_HEADERS: Final = 128
 
 WRITE_PIECE: Final = 64 * 1024
 """Bytes of a request's body that are written at a time."""
+
+MAX_INFLATED: Final = 64 * 1024 * 1024
+"""How many bytes a compressed stream may have once decompressed; a plain one may go on for ever."""
 
 READ_BUFFER: Final = 64 * 1024
 """Bytes that aiohttp reads ahead of a slow consumer; its own 256 KiB make idle streams heavy."""
@@ -107,25 +111,23 @@ class Attempt:
         try:
             yield
         except FOREIGN as exc:
-            # aiohttp's error for an answer that is not HTTP holds the request's headers, the key
-            # among them; its own cause does not.
-            cause = exc.__cause__ if isinstance(exc, aiohttp.ClientResponseError) else exc
-            raise self._error(exc) from cause
+            _drop_key(exc)
+            raise self._error(exc) from exc
 
     def _error(self, exc: Exception) -> AsyncRunsError:
-        if self.waits_for:
+        if self.waits_for and isinstance(exc, TimeoutError):
             limits = (self.timeout.pool, self.timeout.total)
             limit = min(limit for limit in limits if limit is not None)
             return PoolTimeoutError(
                 f"{self.where}: none of {self.waits_for} became free within {limit} s"
             )
-        error = _error_of(exc, self.where)
-        if self.body.sent and not self.repeatable:
+        error = _error_of(exc, self.where, self.timeout)
+        if self.body.is_whole and not self.repeatable:
             return AmbiguousRequestError(
                 f"{error}; the request had been sent: the server may have carried it out"
             )
         if isinstance(error, APIConnectionError):
-            error.retryable = not isinstance(exc, LASTING)
+            error.retryable = not _is_lasting(exc)
         return error
 
 
@@ -149,6 +151,13 @@ class Connections:
             raise ValueError(f"max_connections must be at least 1, not {max_connections}")
         if session and (tls or connector):
             raise ValueError("ssl and connector are settings of the session: pass them to yours")
+        if session and session.trust_env:
+            raise ValueError(
+                "a session with trust_env=True sends what netrc holds beside the client's own key: "
+                "make it without, and with proxy=… if it needs one"
+            )
+        if _LIMITS & (connector or {}).keys():
+            raise ValueError("a limit in connector=… is not for here: pass max_connections=…")
         self._base_url = base_url
         self._own = session is None
         self._session = session
@@ -158,13 +167,19 @@ class Connections:
         self._streams: weakref.WeakSet[ByteStream] = weakref.WeakSet()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
+        # What is to end when the client is closed.
+        self._waits: set[asyncio.Timeout] = set()
 
     async def open(self, attempt: Attempt) -> ByteStream:
         """Send a request and give its answer from the headers on; the caller closes it.
 
         To be called inside `attempt.failures()`.
         """
-        self._check_usable()
+        self.check_usable()
+        async with self.unless_closed():
+            return await self._opened(attempt)
+
+    async def _opened(self, attempt: Attempt) -> ByteStream:
         attempt.waits_for = f"the client's {self._slots.limit} connections"
         async with asyncio.timeout(attempt.timeout.pool):
             slot = await self._slots.take(stream=attempt.stream)
@@ -187,10 +202,8 @@ class Connections:
                 max_headers=MAX_HEADERS,
                 timeout=self._limits(attempt.timeout),
             )
-        except BaseException as exc:
+        except BaseException:
             _give_back(slot)
-            if self._closed and isinstance(exc, FOREIGN):
-                raise _ClientClosedError from exc
             raise
         stream = ByteStream(response, attempt.where, slot)
         self._streams.add(stream)
@@ -208,12 +221,31 @@ class Connections:
         if self._loop and not self._loop.is_closed():
             self._check_loop()
         self._closed = True
+        for wait in self._waits:
+            wait.reschedule(0)
         for stream in [*self._streams]:
-            stream.end(_ClientClosedError())
+            stream.end(ClientClosedError())
         if self._own and self._session:
             await self._session.close()
 
-    def _check_usable(self) -> None:
+    @asynccontextmanager
+    async def unless_closed(self) -> AsyncGenerator[None, None]:
+        """End what the block awaits when the client is closed, with ClientClosedError."""
+        wait = asyncio.timeout(None)
+        try:
+            async with wait:
+                self._waits.add(wait)
+                try:
+                    yield
+                finally:
+                    self._waits.discard(wait)
+        except Exception as exc:
+            if self._closed and isinstance(exc, FOREIGN):
+                raise ClientClosedError from exc
+            raise
+
+    def check_usable(self) -> None:
+        """Raise AsyncRunsError unless requests can be sent from here."""
         if self._closed:
             raise AsyncRunsError("the client is closed")
         if self._session and self._session.closed:
@@ -229,7 +261,7 @@ class Connections:
             )
 
     def _ready_session(self) -> aiohttp.ClientSession:
-        self._check_usable()
+        self.check_usable()
         if self._session is None:
             settings: dict[str, Any] = {
                 # The slots are the limit: they know streams from other requests.
@@ -294,7 +326,11 @@ class ByteStream:
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     async def __aiter__(self) -> AsyncGenerator[bytes, None]:
-        """Yield the bytes as they come; raises APIConnectionError where they end too soon."""
+        """Yield the bytes as they come; raises APIConnectionError where they end too soon.
+
+        Raises LimitExceededError where what came compressed is more than MAX_INFLATED bytes.
+        """
+        left = MAX_INFLATED if "content-encoding" in self.headers else None
         while True:
             try:
                 chunk = await self._next()
@@ -302,7 +338,14 @@ class ByteStream:
                 raise _error_of(exc, self._where) from exc
             if not chunk:
                 return
+            if left is not None:
+                left -= len(chunk)
+                if left < 0:
+                    raise LimitExceededError(
+                        f"{self._where}: the compressed stream has more than {MAX_INFLATED} bytes"
+                    )
             yield chunk
+            del chunk  # a stream that waits for the next holds nothing of the last
 
     async def read(self, limit: int) -> bytes:
         """Read all of it, inside `Attempt.failures`.
@@ -356,8 +399,8 @@ class ByteStream:
         return chunk
 
 
-class _ClientClosedError(ConnectionAbortedError):
-    """The client was closed while an answer was awaited."""
+class ClientClosedError(ConnectionAbortedError):
+    """The client was closed while something was awaited."""
 
     def __init__(self) -> None:
         super().__init__("the client was closed")
@@ -392,16 +435,20 @@ class _Slots:
         return (self._all, self._streams)
 
 
+_LIMITS: Final = frozenset({"limit", "limit_per_host"})
+"""Settings of a connector that the slots stand for."""
+
+
 def _give_back(slot: tuple[asyncio.Semaphore, ...]) -> None:
     for semaphore in slot:
         semaphore.release()
 
 
 class _Body(aiohttp.Payload):
-    """A request's body, which knows whether it has begun to go out.
+    """A request's body, which knows whether the last of it has begun to go out.
 
-    aiohttp holds the head of a request back until its body is written: where this is not `sent`,
-    nothing is. (Plain bytes would do but for that, and for aiohttp's warning beyond 1 MiB.)
+    Where it is not `is_whole`, no server can have carried the request out. (Plain bytes would do
+    but for that, and for aiohttp's warning beyond 1 MiB.)
     """
 
     _autoclose = True
@@ -413,27 +460,37 @@ class _Body(aiohttp.Payload):
         super().__init__(value, content_type="application/json")
         self._size = len(value)
         self._timeout = timeout
-        self.sent = False
+        self.is_whole = False
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """Give the body as text; a middleware of the caller's session may ask for it."""
         return bytes(self._value).decode(encoding, errors)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        """Send the body, and the head that waits for it."""
-        self.sent = True
+        """Send the body, and the head, which aiohttp holds back until then."""
         for start in range(0, len(self._value) or 1, WRITE_PIECE):
-            async with asyncio.timeout(self._timeout):
-                await writer.write(self._value[start : start + WRITE_PIECE])
+            self.is_whole = start + WRITE_PIECE >= len(self._value)
+            try:
+                async with asyncio.timeout(self._timeout):
+                    await writer.write(self._value[start : start + WRITE_PIECE])
+            except TimeoutError as exc:
+                raise _WriteTimeoutError from exc
+
+
+class _WriteTimeoutError(TimeoutError):
+    """The other side does not take the request's body."""
 
 
 _FAILURES: Final[tuple[tuple[type[Exception], type[AsyncRunsError], str], ...]] = (
     (aiohttp.ClientConnectorCertificateError, APIConnectionError, "the certificate is refused"),
+    (aiohttp.ServerFingerprintMismatch, APIConnectionError, "the certificate is refused"),
     (aiohttp.ClientSSLError, APIConnectionError, "no TLS connection could be made"),
     (aiohttp.ClientConnectorDNSError, APIConnectionError, "the host's name has no address"),
-    (aiohttp.ConnectionTimeoutError, APITimeoutError, "the host did not accept a connection"),
+    (aiohttp.ConnectionTimeoutError, APITimeoutError, "no connection could be made"),
     (aiohttp.ClientConnectorError, APIConnectionError, "no connection could be made"),
-    (TimeoutError, APITimeoutError, "no answer came in time"),
+    (aiohttp.SocketTimeoutError, APITimeoutError, "no more of the answer came"),
+    (_WriteTimeoutError, APITimeoutError, "the body was not taken"),
+    (TimeoutError, APITimeoutError, "no answer came"),
     (aiohttp.ServerDisconnectedError, APIConnectionError, "the server hung up"),
     (aiohttp.ClientHttpProxyError, APIConnectionError, "the proxy refuses to connect"),
     (aiohttp.ClientResponseError, APIConnectionError, "the answer is not HTTP"),
@@ -453,16 +510,61 @@ FOREIGN: Final = tuple({kind for kind, _, _ in _FAILURES})
 LASTING: Final = (
     aiohttp.ClientConnectorCertificateError,
     aiohttp.InvalidURL,
-    _ClientClosedError,
+    aiohttp.ServerFingerprintMismatch,
+    ClientClosedError,
+    # The causes of aiohttp's error for an answer that it cannot read.
+    ContentEncodingError,
+    LineTooLong,
 )
 """Those that do not pass by trying again."""
 
+_TIMED: Final[tuple[tuple[type[Exception], str], ...]] = (
+    (aiohttp.ConnectionTimeoutError, "connect"),
+    (aiohttp.SocketTimeoutError, "read"),
+    (_WriteTimeoutError, "write"),
+    (TimeoutError, "total"),
+)
+"""Which limit of a Timeout has passed."""
 
-def _error_of(exc: Exception, where: str) -> AsyncRunsError:
+
+def _drop_key(exc: Exception) -> None:
+    """Let go of the secrets that aiohttp's error for an unreadable answer shows.
+
+    They are the request's headers, and the password in a proxy's URL.
+    """
+    if isinstance(exc, aiohttp.ClientResponseError):
+        sent = exc.request_info
+        exc.request_info = sent._replace(
+            url=sent.url.with_user(None),
+            real_url=sent.real_url.with_user(None),
+            headers=CIMultiDictProxy(CIMultiDict()),
+        )
+        exc.args = (exc.request_info, exc.history)
+
+
+def _is_lasting(exc: Exception) -> bool:
+    if isinstance(exc, aiohttp.ClientHttpProxyError):
+        return exc.status == 407  # noqa: PLR2004 -- the proxy asks who we are
+    cause: BaseException | None = exc
+    while cause is not None and not isinstance(cause, LASTING):
+        cause = cause.__cause__
+    return cause is not None
+
+
+def _error_of(exc: Exception, where: str, limits: Timeout | None = None) -> AsyncRunsError:
     error, text = next((error, text) for kind, error, text in _FAILURES if isinstance(exc, kind))
+    return error(f"{where}: {text}{_detail(exc, limits)}")
+
+
+def _detail(exc: Exception, limits: Timeout | None) -> str:
+    part = next((part for kind, part in _TIMED if isinstance(exc, kind)), None)
+    if part is not None:
+        seconds = getattr(limits, part, None)
+        return " in time" if seconds is None else f" within {seconds:g} s (the {part} timeout)"
+    if isinstance(exc, aiohttp.ServerFingerprintMismatch):
+        return f" (its fingerprint is {exc.got.hex()})"
     detail = exc.message if isinstance(exc, aiohttp.ClientResponseError) else str(exc)
-    known = f" ({detail})" if detail else ""
-    return error(f"{where}: {text}{known}")
+    return f" ({detail})" if detail else ""
 
 
 def _lasting_socket(address: tuple[Any, ...]) -> socket.socket:

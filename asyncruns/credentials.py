@@ -21,7 +21,10 @@ __all__ = [
 ]
 
 TokenProvider = Callable[[], str | Awaitable[str]]
-"""Gives the key or token to send; it is asked at every attempt, and may cache."""
+"""Gives the key or token to send; it is asked at every attempt, and may cache.
+
+A plain function is called on the event loop: one that has to wait should be async.
+"""
 
 AUTH_HEADERS: Final = frozenset({"authorization", "api-key"})
 """Where a caller gives one of these headers, no credential is asked for."""
@@ -99,7 +102,7 @@ class AzureToken:
     credential is asked in a thread.
     """
 
-    __slots__ = ("_clock", "_credential", "_lock", "_renew_at", "_scope", "_token")
+    __slots__ = ("_clock", "_credential", "_ends_at", "_lock", "_renew_at", "_scope", "_token")
 
     def __init__(
         self,
@@ -113,13 +116,20 @@ class AzureToken:
         self._clock = clock
         self._lock = asyncio.Lock()
         self._token = ""
-        self._renew_at = 0.0
+        self._renew_at = self._ends_at = 0.0
 
     async def headers(self) -> dict[str, str]:
-        """Give the header for one attempt; what a credential raises reaches the caller as it is."""
+        """Give the header for one attempt; what a credential raises reaches the caller as it is.
+
+        While the token that is there still holds, it is sent where renewing it fails.
+        """
         async with self._lock:
             if self._clock() >= self._renew_at:
-                await self._renew()
+                try:
+                    await self._renew()
+                except Exception:
+                    if self._clock() >= self._ends_at:
+                        raise
         return {"Authorization": f"Bearer {self._token}"}
 
     async def _renew(self) -> None:
@@ -131,6 +141,7 @@ class AzureToken:
         self._token = _sendable(token.token)
         refresh_on = getattr(token, "refresh_on", None)
         self._renew_at = refresh_on or token.expires_on - EXPIRY_MARGIN
+        self._ends_at = token.expires_on
 
     def __repr__(self) -> str:
         return f"AzureToken(scope={self._scope!r})"
@@ -145,7 +156,9 @@ async def _given(key: str | TokenProvider | None) -> str:
     return _sendable(given)
 
 
-def _sendable(key: str) -> str:
+def _sendable(key: object) -> str:
+    if not isinstance(key, str):
+        raise AsyncRunsError(f"a key or token must be a string, not {type(key).__name__}")
     # Said here because the text of a later failure would have to show the key.
     if not (key.isascii() and key.isprintable()):
         raise AsyncRunsError("the API key has characters that no header can hold")

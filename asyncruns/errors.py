@@ -33,7 +33,6 @@ import math
 import re
 import time
 from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -72,6 +71,15 @@ __all__ = [
 
 SNIPPET: Final = 200
 """How many characters of a body or a frame an error message shows."""
+
+MAX_SHOWN: Final = 2000
+"""How many characters of a server's message the text of an error shows; `message` has them all."""
+
+_TITLE: Final = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
+
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+
+_MARKUP: Final = re.compile(r"<(style|script|head)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
 MAX_ERROR_BODY: Final = 64 * 1024
 """How many bytes of an answer's body an error keeps."""
@@ -150,7 +158,11 @@ class APIStatusError(AsyncRunsError):
         facts = {"code": self.code, "param": self.param, "request id": self.request_id}
         known = ", ".join(f"{name} {value}" for name, value in facts.items() if value)
         where = f" on {self.method} {self.path}" if self.path else ""
-        return f"{self.status}{where}: {self.message}" + (f" ({known})" if known else "")
+        # As a line that can be read, and that a log or a terminal can take.
+        message = _UNPRINTABLE.sub(" ", self.message)
+        if len(message) > MAX_SHOWN:
+            message = f"{message[:MAX_SHOWN]}…"
+        return f"{self.status}{where}: {message}" + (f" ({known})" if known else "")
 
 
 class BadRequestError(APIStatusError):
@@ -328,6 +340,8 @@ def _named_wait(message: str) -> float | None:
     return sum(float(number) * _SECONDS[unit.lower()] for number, unit in parts)
 
 
+_HOSTED: Final = "api.openai.com"
+_ENDED_PATHS: Final = ("/threads", "/assistants")
 _HOSTED_API_ENDED: Final = (
     "the Assistants API hosted there ended on 2026-08-26; "
     "set base_url to a server that still speaks it"
@@ -351,7 +365,8 @@ def error_from_response(
     """
     facts = _facts(body) or {"message": _snippet(headers, body)}
     message = str(facts.get("message") or _snippet(headers, body))
-    if status == 404 and host == "api.openai.com":  # noqa: PLR2004 -- the status itself
+    hosted = host == _HOSTED or host.endswith(f".{_HOSTED}")
+    if status == 404 and hosted and path.startswith(_ENDED_PATHS):  # noqa: PLR2004 -- the status itself
         message = f"{message} ({_HOSTED_API_ENDED})"
     active = _ACTIVE_RUN.search(message) if status == 400 else None  # noqa: PLR2004 -- the same
     fallback = InternalServerError if status >= _FIRST_SERVER_ERROR else APIStatusError
@@ -374,6 +389,13 @@ def error_from_response(
     return error
 
 
+def error_message(body: bytes) -> str | None:
+    """The message of an error that a body tells; None where it tells none."""
+    facts = _facts(body) or {}
+    message = facts.get("message")
+    return message if isinstance(message, str) else None
+
+
 def _facts(body: bytes) -> dict[str, Any] | None:
     """The error object in a body, with at least its message; None if the body has none."""
     try:
@@ -392,7 +414,11 @@ def _facts(body: bytes) -> dict[str, Any] | None:
 
 def _snippet(headers: Mapping[str, str], body: bytes) -> str:
     kind = headers.get("content-type", "no content type")
-    text = " ".join(body[: 4 * SNIPPET].decode("utf-8", "replace").split())
+    text = body[:MAX_ERROR_BODY].decode("utf-8", "replace")
+    if "html" in kind:
+        title = _TITLE.search(text)
+        text = (f"{title[1]} " if title else "") + _MARKUP.sub(" ", text)
+    text = " ".join(text.split())
     return f"{kind}: {text[:SNIPPET]}" if text else f"empty body ({kind})"
 
 
@@ -423,6 +449,8 @@ def _seconds(text: str) -> float | None:
 
 def _timestamp(text: str) -> float | None:
     """An HTTP date (RFC 9110, 5.6.7) as Unix seconds; None for anything else."""
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 -- rare, and slow to import
+
     try:
         moment = parsedate_to_datetime(text)
         # The old form has no zone; every HTTP date is in UTC.

@@ -12,7 +12,7 @@ the rules of `sse` and the object by the lenient decode.
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, TypeVar, get_args
 
 import msgspec
 
@@ -359,7 +359,7 @@ def decode_block(block: bytes) -> Event | None:
     JSON, or not the object that the name promises.
     """
     head, _, data = block.partition(b"\ndata: ")
-    reader = ORDINARY.get(head)
+    reader = ORDINARY[head]
     if reader is not None:
         kind, strict, _ = reader
         try:
@@ -379,7 +379,7 @@ def _decode_odd_block(block: bytes) -> Event | None:
         if not data:
             return None  # only keeps the connection alive
         name, data = _opened(data)
-    reader = _READERS.get(name)
+    reader = _READERS[name]
     if reader is None:
         return UnknownEvent(_json_or_text(data), data, event=name)
     kind, _, lenient = reader
@@ -401,7 +401,7 @@ def _opened(data: bytes) -> tuple[str, bytes]:
     if data == b"[DONE]":
         return DoneEvent.event, data
     try:
-        envelope = _decode_envelope(data)
+        envelope = _decode_envelope()(data)
     except ValueError:
         return _UNNAMED, data
     return envelope.event, bytes(envelope.data)
@@ -444,47 +444,81 @@ _Decode: TypeAlias = "Callable[[bytes], Any]"
 _Reader: TypeAlias = "tuple[Callable[..., Event], _Decode, _Decode]"
 # the class, the typed decode, the lenient one
 
+KeyT = TypeVar("KeyT")
+ValueT = TypeVar("ValueT")
 
-def _reader(kind: Any) -> _Reader:
+
+class OnDemand(dict[KeyT, "ValueT | None"]):
+    """A dict that makes its values when they are first asked for; a None is not kept.
+
+    All decoders together take longer to make than everything else that is imported here.
+    """
+
+    def __init__(self, make: Callable[[KeyT], ValueT | None]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, key: KeyT) -> ValueT | None:
+        value = self._make(key)
+        if value is not None:
+            self[key] = value
+        return value
+
+
+def _reader_of(name: str) -> _Reader | None:
+    """How to read the data of an event; None for a name that the protocol does not have."""
+    kind = EVENTS.get(name)
+    if kind is None:
+        return None
+    if kind is ErrorEvent:
+        return kind, _error_object, _error_object
+    if kind is DoneEvent:
+        return kind, _nothing, _nothing
     objects: ObjectDecoder[Any] = _objects(msgspec.structs.fields(kind)[0].type)
-    return kind, objects.strict, objects.lenient
+    if kind in _DELTAS:
+        return kind, objects.strict, objects.lenient
+    return kind, _with_raw(objects.strict), _with_raw(objects.lenient)
 
 
-def _whole_reader(kind: Any) -> _Reader:
-    """A reader of objects that remember their JSON."""
-    _, strict, lenient = _reader(kind)
+def _with_raw(decode: _Decode) -> _Decode:
+    """A decode whose objects remember their JSON."""
 
-    def with_raw(decode: _Decode) -> _Decode:
-        def decode_with_raw(raw: bytes) -> Any:
-            return remember(decode(raw), raw)
+    def decode_with_raw(raw: bytes) -> Any:
+        return remember(decode(raw), raw)
 
-        return decode_with_raw
+    return decode_with_raw
 
-    return kind, with_raw(strict), with_raw(lenient)
+
+def _ordinary_reader_of(head: bytes) -> _Reader | None:
+    name = _NAMES.get(head)
+    return None if name is None else _READERS[name]
 
 
 _objects: Final = cache(ObjectDecoder[Any])
-_decode_envelope: Final = ObjectDecoder[_Envelope](_Envelope)
+_decode_envelope: Final = cache(lambda: ObjectDecoder[_Envelope](_Envelope))
 _FAILURES: Final = (*DECODE_FAILURES, ValueError)
+_DELTAS: Final = (ThreadRunStepDelta, ThreadMessageDelta)
 
-_WHOLE: Final = (
-    ThreadCreated,
-    *get_args(RunEvent),
-    *get_args(RunStepEvent),
-    *get_args(MessageEvent),
-)
-
-_READERS: Final[dict[str, _Reader]] = {
-    **{kind.event: _whole_reader(kind) for kind in _WHOLE},
-    **{kind.event: _reader(kind) for kind in (ThreadRunStepDelta, ThreadMessageDelta)},
-    ErrorEvent.event: (ErrorEvent, _error_object, _error_object),
-    DoneEvent.event: (DoneEvent, _nothing, _nothing),
+EVENTS: Final[dict[str, Any]] = {
+    kind.event: kind
+    for kind in (
+        ThreadCreated,
+        *get_args(RunEvent),
+        *get_args(RunStepEvent),
+        *get_args(MessageEvent),
+        *_DELTAS,
+        ErrorEvent,
+        DoneEvent,
+    )
 }
-ORDINARY: Final = {
-    b"event: " + name.encode(): reader
-    for name, reader in _READERS.items()
+"""Every name of the protocol, and its class."""
+
+_READERS: Final = OnDemand(_reader_of)
+
+_NAMES: Final = {
+    b"event: " + name.encode(): name
+    for name in EVENTS
     if name != DoneEvent.event  # takes any data, so the frame must have been read as a whole
 }
-
-EVENTS: Final[dict[str, Any]] = {name: kind for name, (kind, _, _) in _READERS.items()}
-"""Every name of the protocol, and its class."""
+ORDINARY: Final = OnDemand(_ordinary_reader_of)
+"""For the first line of each ordinary frame, how to read the data of its event."""

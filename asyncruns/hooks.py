@@ -11,6 +11,7 @@ import os
 import re
 import time
 from dataclasses import dataclass, field
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
@@ -97,6 +98,11 @@ class Hooks:
     on_retry: Callable[[RetryInfo], object] | None = None
     """Called before each pause that ends with a retry."""
 
+    def __post_init__(self) -> None:
+        for name in ("on_request", "on_response", "on_retry"):
+            if iscoroutinefunction(getattr(self, name)):
+                raise TypeError(f"{name} must be a plain function: nobody would await it")
+
     def and_then(self, other: Hooks) -> Hooks:
         """Give hooks that call these first, and then the others."""
         return Hooks(
@@ -148,9 +154,10 @@ class Watch:
         if self._hooks.on_response:
             self._hooks.on_response(answer)
 
-    def failed(self, sent: RequestInfo, error: Exception) -> None:
-        """Tell that no answer came."""
-        LOG.debug("%s (attempt %d)", error, sent.attempt)
+    def failed(self, sent: RequestInfo, began: float, error: Exception) -> None:
+        """Tell that no answer came; `began` is of `time.perf_counter`."""
+        ms = (time.perf_counter() - began) * 1000
+        LOG.debug("%s after %.0f ms (attempt %d)", error, ms, sent.attempt)
 
     def retries(self, sent: RequestInfo, delay: float, error: Exception) -> None:
         """Tell that a request will be sent again."""
@@ -209,9 +216,13 @@ def _reset(text: str | None) -> float | None:
 
 
 def show_log(level: str) -> None:
-    """Write the log to stderr, from a level such as `debug` on; an unknown level shows nothing."""
-    number = logging.getLevelNamesMapping().get(level.upper())
+    """Write the log to stderr, from a level such as `debug` on; `1`, `true` and `on` mean debug."""
+    if not level:
+        return
+    name = "DEBUG" if level.lower() in {"1", "true", "on"} else level.upper()
+    number = logging.getLevelNamesMapping().get(name)
     if number is None:
+        LOG.warning("ASYNCRUNS_LOG=%s is no level: use debug, info, warning or error", level)
         return
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(message)s"))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from asyncruns.dedupe import with_dedupe_key
 from asyncruns.models import Message, Run, RunStep
 from asyncruns.stream import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["RunJob", "RunResult"]
 
@@ -37,6 +40,9 @@ PARAMETERS: Final = frozenset(
     }
 )
 """What the creation of a run takes beside the assistant: the names that `params` may have."""
+
+THREAD_PARAMETERS: Final = frozenset({"messages", "metadata", "tool_resources"})
+"""What a new thread is created with."""
 
 
 class RunJob(
@@ -68,11 +74,8 @@ class RunJob(
             raise ValueError("assistant_id and thread_id must not be empty")
         if self.thread_id is not None and self.thread is not None:
             raise ValueError("a job has a thread_id or a new thread, not both")
-        unknown = self.params.keys() - PARAMETERS
-        if unknown:
-            raise ValueError(
-                f"params has no {min(unknown)!r}, only: {', '.join(sorted(PARAMETERS))}"
-            )
+        _check("params", self.params, PARAMETERS)
+        _check("thread", self.thread or {}, THREAD_PARAMETERS)
         with_dedupe_key(self.params, self.dedupe_key)  # raises where it has no room
 
 
@@ -103,3 +106,10 @@ class RunResult(msgspec.Struct, kw_only=True):
             raise self.exception
         if self.run is not None:
             self.run.raise_for_status()
+
+
+def _check(field: str, given: Mapping[str, Any], known: frozenset[str]) -> None:
+    """Raise ValueError for a name that the field of a job cannot have."""
+    unknown = given.keys() - known
+    if unknown:
+        raise ValueError(f"{field} has no {min(unknown)!r}, only: {', '.join(sorted(known))}")

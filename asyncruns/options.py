@@ -4,8 +4,9 @@
 
 from typing import Literal, TypedDict
 
+from asyncruns.calls import ToolErrorPolicy
 from asyncruns.handler import RunHandler
-from asyncruns.toolset import ToolErrorPolicy, Toolset
+from asyncruns.toolset import Toolset
 
 __all__ = ["StreamOptions"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Generic, Literal, TypeVar
 
 import msgspec
 
-from asyncruns.errors import APIStatusError, AsyncRunsError
+from asyncruns.errors import APIStatusError, AsyncRunsError, error_message
 from asyncruns.models import (
     Answer,
     Assistant,
@@ -39,6 +39,7 @@ __all__ = [
 
 T = TypeVar("T", bound=Run | RunStep | Message | Assistant)
 AnswerT = TypeVar("AnswerT", bound=Answer)
+ObjectT = TypeVar("ObjectT")
 
 
 class Paginator(Generic[T]):
@@ -134,9 +135,10 @@ class _Source(Generic[T]):
         return self.read(await self.ask())
 
     def read(self, response: Response) -> Page[T]:
+        items = _decoded(_decode_items, response, self.request).data
         page = read_answer(self._decode, response, self.request)
         page._source = self  # noqa: SLF001 -- decoding cannot pass it
-        for item, raw in zip(page.data, _decode_items(response.body).data, strict=True):
+        for item, raw in zip(page.data, items or (), strict=True):
             remember(item, bytes(raw), response.request_id)
         return page
 
@@ -148,18 +150,25 @@ def read_answer(
 
     Raises APIStatusError for what cannot be read.
     """
+    answer = _decoded(decode, response, request)
+    return remember(answer, response.body or None, response.request_id)
+
+
+def _decoded(decode: Callable[[bytes], ObjectT], response: Response, request: Request) -> ObjectT:
     try:
-        answer = decode(response.body)
+        return decode(response.body)
     except ValueError as exc:
+        # Some gateways tell an error with a good status.
+        told = error_message(response.body)
+        said = f" (the server says: {told})" if told else ""
         raise APIStatusError(
-            f"the answer cannot be read: {exc}",
+            f"the answer cannot be read: {exc}{said}",
             status=response.status,
             headers=response.headers,
             body=response.body,
             method=request.method,
-            path=request.path,
+            path=request.place,
         ) from exc
-    return remember(answer, response.body or None, response.request_id)
 
 
 # What a page holds beside its fields, the way to the next one, may be part of a cycle: gc=True.
@@ -182,9 +191,9 @@ class _AssistantPage(ListAssistantsResponse, Page[Assistant], kw_only=True, gc=T
 
 
 class _Items(msgspec.Struct, gc=False):
-    """A page, of which each item stays JSON."""
+    """A page, of which each item stays JSON; an answer without items is no page."""
 
-    data: list[msgspec.Raw] = []
+    data: list[msgspec.Raw] | None
 
 
 _decode_items: Final[ObjectDecoder[_Items]] = ObjectDecoder(_Items)

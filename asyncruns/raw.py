@@ -65,6 +65,8 @@ def single(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Awaitable
     async def call(*args: P.args, **kwargs: P.kwargs) -> RawResponse[T]:
         if kwargs.get("stream") is True:
             raise TypeError("with_raw_response gives answers that are read whole: no stream")
+        if kwargs.get("dedupe_key"):
+            raise TypeError("with_raw_response takes no dedupe_key: a run found has no such answer")
         return cast("RawResponse[T]", await method(*args, **kwargs))
 
     return call

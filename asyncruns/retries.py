@@ -108,4 +108,4 @@ def _may_pass(exc: APIStatusError) -> bool:
     told = exc.headers.get("x-should-retry", "").lower()
     if told in {"true", "false"}:
         return told == "true"
-    return exc.status in PASSING and exc.code != "insufficient_quota"
+    return exc.status in PASSING and "insufficient_quota" not in {exc.code, exc.type}

@@ -9,16 +9,17 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from asyncruns.calls import calls_of
 from asyncruns.errors import AsyncRunsError, BadRequestError, MaxRoundsExceeded, RunTimeoutError
 from asyncruns.follow import is_transient
 from asyncruns.models import to_dict
-from asyncruns.toolset import calls_of
 
 if TYPE_CHECKING:
     import anyio
 
+    from asyncruns.calls import ToolErrorPolicy, ToolOutput
     from asyncruns.models import RequiredActionFunctionToolCall, Run
-    from asyncruns.toolset import ToolErrorPolicy, ToolOutput, Toolset
+    from asyncruns.toolset import Toolset
 
 __all__ = ["Rounds"]
 

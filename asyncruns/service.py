@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -10,6 +12,9 @@ if TYPE_CHECKING:
     from asyncruns.models import Message, Run, RunStep
 
 __all__ = ["ByteStream", "RunService"]
+
+DRAIN: Final = 0.02
+"""Seconds that a body may take to end once its `done` has come."""
 
 
 class ByteStream(Protocol):
@@ -67,6 +72,17 @@ class RunService(Protocol):
 def is_running(source: object) -> bool:
     """Whether another task is inside an async generator, which then cannot be closed from here."""
     return bool(getattr(source, "ag_running", False))
+
+
+async def drain(chunks: AsyncIterator[bytes]) -> None:
+    """Read a body's end, which for many servers comes a moment after the last that counts.
+
+    Then its connection can be used again, for the next tool round first of all.
+    """
+    with suppress(Exception):  # after `done` nothing that a connection does is an error
+        async with asyncio.timeout(DRAIN):
+            async for _ in chunks:
+                pass
 
 
 async def close(*sources: object) -> None:

@@ -14,6 +14,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast
 
 from asyncruns.accumulator import Accumulator
+from asyncruns.calls import calls_of, check_outputs
 from asyncruns.cancellation import cancel_quietly, cancel_unseen, finish, start
 from asyncruns.errors import (
     APITimeoutError,
@@ -25,53 +26,31 @@ from asyncruns.errors import (
     StreamInterrupted,
     ToolError,
 )
-from asyncruns.events import (
-    ORDINARY,
-    DoneEvent,
-    ErrorEvent,
-    ThreadMessageDelta,
-    ThreadRunStepDelta,
-    UnknownEvent,
-    decode_block,
-    is_json,
-)
+from asyncruns.events import DoneEvent, ErrorEvent, UnknownEvent, decode_block, is_json
 from asyncruns.follow import Pace, is_transient, look
+from asyncruns.fused import FOLDING, MESSAGE_ENDS, deferrable
 from asyncruns.handler import Dispatch, RunHandler
-from asyncruns.models import (
-    DECODE_FAILURES,
-    ENDED_RUN,
-    Run,
-    to_dict,
-)
+from asyncruns.models import DECODE_FAILURES, ENDED_RUN, Run, to_dict
 from asyncruns.partial import LiveArguments
 from asyncruns.rounds import Rounds
-from asyncruns.service import close, is_running
+from asyncruns.service import close, drain, is_running
 from asyncruns.sse import BlockSplitter
 from asyncruns.texts import Texts
-from asyncruns.toolset import ToolErrorPolicy, ToolOutput, Toolset, calls_of, check_outputs
 from asyncruns.tracing import Invocation, RunTrace
+from asyncruns.unfold import has_other_text
 from asyncruns.watch import Silence, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import (
-        AsyncGenerator,
-        AsyncIterator,
-        Iterable,
-        Iterator,
-        Mapping,
-    )
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
     from types import TracebackType
 
     import anyio
 
+    from asyncruns.calls import ToolErrorPolicy, ToolOutput
     from asyncruns.events import Event
-    from asyncruns.models import (
-        ErrorObject,
-        Message,
-        RunStep,
-        Thread,
-    )
-    from asyncruns.service import RunService
+    from asyncruns.models import ErrorObject, Message, RunStep, Thread
+    from asyncruns.service import ByteStream, RunService
+    from asyncruns.toolset import Toolset
 
 __all__ = ["Outcome", "RunStream"]
 
@@ -128,6 +107,8 @@ class RunStream:
         self._trace = RunTrace(invocation)
         self._service: RunService | None = None
         self._body: AsyncIterable[bytes] | None = None
+        self.request_id: str | None = None
+        """The `x-request-id` of the last answer that streams the run; None where there is none."""
         if isinstance(source, AsyncIterable):
             self._body = source
         else:
@@ -162,6 +143,8 @@ class RunStream:
         self._closed = False
         # Of the body that is read: whether it has given all that it will give.
         self._over = False
+        # Of the same: whether `done` has come, after which only the body's own end can.
+        self._done = False
         # Until when it may go on once the run has ended or pauses, on the loop's clock.
         self._lingers_until: float | None = None
         self._interrupted = False
@@ -290,7 +273,7 @@ class RunStream:
             if isinstance(opened, Run):
                 self._target = opened
             else:
-                self._body = opened
+                self._take_body(opened)
         return self
 
     async def __aexit__(
@@ -355,12 +338,13 @@ class RunStream:
                         if turn == EVENTS_PER_TURN:
                             turn = 0
                             await asyncio.sleep(0)
+                    del blocks  # a stream that waits for the next read holds nothing of the last
                 await self._close_body()
                 self._fold_deferred()
                 if self.run is not self._answered:
                     self._rounds.forget()
-                if not self._is_settled():
-                    async with aclosing(self._follow()) as missed:
+                if not self._is_settled() or self._has_gaps():
+                    async with aclosing(self._missed()) as missed:
                         async for event in missed:
                             if dispatch is not None and event.__class__ in dispatch.hooked:
                                 await dispatch(event)
@@ -419,7 +403,7 @@ class RunStream:
         try:
             for block in blocks:
                 head, _, data = block.partition(b"\ndata: ")
-                ordinary = _ORDINARY.get(head)
+                ordinary = FOLDING[head]
                 if ordinary is not None:
                     kind, decode, fold = ordinary
                     try:
@@ -440,12 +424,12 @@ class RunStream:
         """The events of blocks but for deltas, which wait undecoded for somebody to ask."""
         for block in blocks:
             head, _, data = block.partition(b"\ndata: ")
-            if head not in _DELTAS or not data.startswith(_ID_FIRST):
+            object_id = deferrable(head, data)
+            if object_id is None:
                 yield from self._folded([block])
                 if self._over:
                     return
                 continue
-            object_id = data[len(_ID_FIRST) : data.find(b'"', len(_ID_FIRST))]
             try:
                 self._accumulator.defer(object_id, block)
             except StreamError as exc:
@@ -472,10 +456,13 @@ class RunStream:
         event = decode_block(block)
         if self._over and isinstance(event, UnknownEvent) and not is_json(event.raw):
             return None  # of a last block without an end, only whole data counts
+        if isinstance(event, MESSAGE_ENDS) and not self._defers:
+            before = self._accumulator.message(event.data.id)
+            event.replaced = before is not None and has_other_text(event.data, before)
         if event is not None:
             self._accumulator.apply(event)
         if isinstance(event, DoneEvent):
-            self._over = True
+            self._over = self._done = True
         elif isinstance(event, ErrorEvent):
             self._error = event.data
         return event
@@ -488,11 +475,35 @@ class RunStream:
         paused = run.status == "requires_action" and run is not self._answered
         return paused or run.status in ENDED_RUN
 
+    def _has_gaps(self) -> bool:
+        """Whether the run has ended, and something of it has not: then an event was lost."""
+        looks = self._recovers and self._service is not None and not self._closed
+        ended = self.run is not None and self.run.status in ENDED_RUN
+        return looks and ended and self._accumulator.is_open
+
     def _is_at_rest(self) -> bool:
         """Whether iterating has nothing to read, and nothing to do."""
         if self._body is not None or self.run is None or not self._is_settled():
             return False
         return self._closed or not self._rounds.due(self.run)
+
+    def _missed(self) -> AsyncGenerator[Event, None]:
+        """What the bodies so far have not told."""
+        return self._fill_gaps() if self._is_settled() else self._follow()
+
+    async def _fill_gaps(self) -> AsyncGenerator[Event, None]:
+        """Look once at a run that has ended; after the end no failure is an error."""
+        run, service = self.run, self._service
+        if run is None or service is None:
+            return
+        try:
+            async with asyncio.timeout(LINGER):
+                events, _, _ = await look(service, self._accumulator, run.thread_id, run.id)
+        except (AsyncRunsError, TimeoutError):
+            return
+        for event in events:
+            self._accumulator.apply(event)
+            yield event
 
     async def _follow(self) -> AsyncGenerator[Event, None]:
         """Look at the run until it has ended or pauses, and give what has been missed."""
@@ -614,7 +625,11 @@ class RunStream:
             await opened.aclose()
             raise self._interruption()
         else:
-            self._body = opened
+            self._take_body(opened)
+
+    def _take_body(self, body: ByteStream) -> None:
+        self._body = body
+        self.request_id = getattr(body, "request_id", None)
 
     async def _cancel(self) -> None:
         """Cancel the run at the server, whatever becomes of this task meanwhile."""
@@ -669,18 +684,7 @@ class RunStream:
         self._watch.stop()
         chunks, self._chunks = self._chunks, None
         body, self._body = self._body, None
+        if self._done and chunks is not None:
+            self._done = False
+            await drain(chunks)
         await close(chunks, body)
-
-
-_ORDINARY: Final = {
-    head: (kind, decode, Accumulator.folds[kind])
-    for head, (kind, decode, _) in ORDINARY.items()
-    if kind in Accumulator.folds
-}
-"""For the first line of each ordinary frame that is folded: its class, its decode, its fold."""
-
-
-_DELTAS: Final = {
-    b"event: " + kind.event.encode() for kind in (ThreadRunStepDelta, ThreadMessageDelta)
-}
-_ID_FIRST: Final = b'{"id":"'

@@ -26,5 +26,10 @@ class Timeout(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, given: Timeout | float | None) -> Timeout:
-        """Give the limits that a number, or None, stands for."""
-        return given if isinstance(given, Timeout) else cls(total=given)
+        """Give the limits that a number, or None, stands for; raises TypeError for others."""
+        if isinstance(given, Timeout):
+            return given
+        if given is not None and not isinstance(given, int | float):
+            kind = type(given).__name__
+            raise TypeError(f"timeout must be seconds, a Timeout of asyncruns or None, not {kind}")
+        return cls(total=given)

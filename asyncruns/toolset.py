@@ -8,38 +8,26 @@ import functools
 import inspect
 import math
 import threading
-from collections import Counter
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 import anyio
 import anyio.to_thread
 import msgspec
 
+from asyncruns.calls import ToolErrorPolicy, ToolOutput
 from asyncruns.definitions import RunContext, ToolFunction
 from asyncruns.errors import ToolError
-from asyncruns.models import RequiredActionSubmitToolOutputs, to_json
+from asyncruns.models import to_json
 from asyncruns.tracing import traced_call
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from asyncruns.models import FunctionTool, RequiredActionFunctionToolCall, Run
 
-__all__ = ["RunContext", "ToolErrorPolicy", "ToolOutput", "Toolset"]
-
-ToolErrorPolicy = Literal["report", "raise"]
-"""What becomes of a tool call that fails: reported to the model, or raised as ToolError."""
+__all__ = ["RunContext", "Toolset"]
 
 FunctionT = TypeVar("FunctionT", bound="Callable[..., Any]")
-
-
-class ToolOutput(msgspec.Struct):
-    """The output of one tool call, as it is submitted."""
-
-    tool_call_id: str
-    """The id of the call."""
-    output: str
-    """What the model gets to read."""
 
 
 class Toolset:
@@ -184,34 +172,6 @@ class Toolset:
         if failures and on_error == "raise":
             raise failures[0]
         return [ToolOutput(call.id, outputs[call.id]) for call in calls]
-
-
-def calls_of(run: Run | None) -> list[RequiredActionFunctionToolCall]:
-    """The tool calls that a run waits for; empty where it waits for none."""
-    if run is None or run.status != "requires_action":
-        return []
-    action = run.required_action
-    if not isinstance(action, RequiredActionSubmitToolOutputs):
-        return []
-    return action.submit_tool_outputs.tool_calls
-
-
-def check_outputs(
-    calls: Iterable[RequiredActionFunctionToolCall], outputs: Iterable[Mapping[str, Any]]
-) -> None:
-    """Raise ValueError unless the outputs answer each call exactly once."""
-    wanted = {call.id for call in calls}
-    given = Counter(str(output.get("tool_call_id")) for output in outputs)
-    faults = {
-        "missing": wanted - given.keys(),
-        "unknown": given.keys() - wanted,
-        "doubled": {call_id for call_id, count in given.items() if count > 1},
-    }
-    if any(faults.values()):
-        said = "; ".join(
-            f"{fault}: {', '.join(sorted(ids))}" for fault, ids in faults.items() if ids
-        )
-        raise ValueError(f"the tool outputs must answer each call exactly once ({said})")
 
 
 async def _output(

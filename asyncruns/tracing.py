@@ -10,20 +10,20 @@ What users, models and tools say is recorded only where the environment asks for
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Protocol
-from urllib.parse import urlsplit
+
+import msgspec
 
 from asyncruns.errors import ToolError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
     from contextlib import AbstractContextManager
 
     from opentelemetry.trace import Span, Tracer
@@ -63,8 +63,7 @@ _PROVIDERS: Final = {
 """Whose the hosts are that do not belong to `openai`, by their ends."""
 
 
-@dataclass(frozen=True, slots=True)
-class Invocation:
+class Invocation(msgspec.Struct, frozen=True):
     """What is known of a run before the server answers."""
 
     base_url: str
@@ -276,11 +275,13 @@ def _set_error(span: Span, error_type: str, said: str | None) -> None:
 
 def _error_type_of_call(exc: BaseException) -> str:
     if isinstance(exc, ToolError) and exc.__cause__ is None:
-        return str(json.loads(exc.report)["error"]["code"])
+        return str(msgspec.json.decode(exc.report)["error"]["code"])
     return type(exc.__cause__ or exc).__qualname__
 
 
 def _attributes_of_request(invocation: Invocation) -> dict[str, str | int | float]:
+    from urllib.parse import urlsplit  # noqa: PLC0415 -- only where somebody traces
+
     url, params = urlsplit(invocation.base_url), invocation.params
     host = url.hostname or ""
     named = (name for end, name in _PROVIDERS.items() if host.endswith(end))
@@ -342,7 +343,7 @@ def _content(run: Run, messages: Sequence[Message]) -> dict[str, str]:
     ]
     told = [_text(run.instructions)] if run.instructions else []
     content = {"gen_ai.output.messages": said, "gen_ai.system_instructions": told}
-    return {name: json.dumps(value) for name, value in content.items() if value}
+    return {name: msgspec.json.encode(value).decode() for name, value in content.items() if value}
 
 
 def _text(text: str) -> dict[str, str]:

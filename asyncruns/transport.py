@@ -10,12 +10,12 @@ import time
 from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 import anyio
 from msgspec import UNSET, UnsetType
 
-from asyncruns.connections import Attempt
+from asyncruns.connections import Attempt, ClientClosedError
 from asyncruns.credentials import AUTH_HEADERS
 from asyncruns.errors import (
     MAX_ERROR_BODY,
@@ -23,6 +23,7 @@ from asyncruns.errors import (
     APIConnectionError,
     APIStatusError,
     APITimeoutError,
+    AsyncRunsError,
     NotFoundError,
     _snippet,
     error_from_response,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from asyncruns.credentials import Credential
     from asyncruns.retries import RetryPolicy
 
-__all__ = ["ANY", "JSON", "Request", "Response", "Settings", "Transport", "path_of"]
+__all__ = ["ANY", "JSON", "Request", "Response", "Settings", "Transport", "merged", "path_of"]
 
 AnswerT = TypeVar("AnswerT")
 
@@ -48,6 +49,8 @@ MAX_BODY: Final = 48 * 1024 * 1024
 
 MAX_REDIRECTS: Final = 5
 """How many redirects in a row are followed."""
+
+_REDIRECT_RULE: Final = f"only those of a GET to the same origin are, {MAX_REDIRECTS} in a row"
 
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 """The statuses that name another place; 304, for one, does not."""
@@ -106,6 +109,11 @@ class Request:
     repeatable: bool = True
     """Whether the server may be asked twice without harm; what creates is not repeatable."""
 
+    @property
+    def place(self) -> str:
+        """The path as it may be told: a query may hold a secret."""
+        return self.path.partition("?")[0]
+
 
 @dataclass(frozen=True, slots=True)
 class Response:
@@ -151,7 +159,7 @@ class Transport:
         self.settings = settings
         self.connections = connections
         self.watch = Watch(hooks)
-        self._limiter = limiter or nullcontext()
+        self._limiter = nullcontext() if limiter is None else limiter
         self.thread_limiter = anyio.CapacityLimiter(WORKER_THREADS)
         self._budget = Budget(settings.retries)
         self._host = urlsplit(settings.base_url).hostname or ""
@@ -161,6 +169,8 @@ class Transport:
         other = copy.copy(self)
         other.settings = settings
         other.watch = self.watch.telling(hooks)
+        if _bucket(settings) != _bucket(self.settings):
+            other._budget = Budget(settings.retries)  # noqa: SLF001 -- it is one of us
         return other
 
     async def send(self, request: Request) -> Response:
@@ -192,23 +202,33 @@ class Transport:
     ) -> AnswerT:
         policy, retry = self.settings.retries, 0
         while True:
-            sent = RequestInfo(request.method, request.path, retry + 1)
+            sent = RequestInfo(request.method, request.place, retry + 1)
+            began = time.perf_counter()
             try:
                 async with self._limiter:
                     answer = await send(request, sent)
             except (APIConnectionError, APIStatusError) as exc:
                 exc.retries = retry
                 if isinstance(exc, APIConnectionError):
-                    self.watch.failed(sent, exc)
+                    self.watch.failed(sent, began, exc)
                 delay = policy.delay(exc, retry)
                 if delay is None or not self._budget.take():
                     raise
                 self.watch.retries(sent, delay, exc)
+                await self._pause(delay, exc)
+                retry += 1
             else:
                 self._budget.refill()
                 return answer
-            await policy.sleep(delay)
-            retry += 1
+
+    async def _pause(self, delay: float, failure: Exception) -> None:
+        """Wait to send again; raises AsyncRunsError when the client is closed meanwhile."""
+        try:
+            async with self.connections.unless_closed():
+                await self.settings.retries.sleep(delay)
+        except ClientClosedError:
+            message = f"the client was closed before a request was sent again after: {failure}"
+            raise AsyncRunsError(message) from failure
 
     async def _receive(self, request: Request, sent: RequestInfo) -> Response:
         attempt = self._attempt(request)
@@ -217,6 +237,8 @@ class Transport:
             with attempt.failures():
                 async with attempt.in_time():
                     body = await stream.read(MAX_BODY)
+        if request.method == "DELETE" and not body:
+            return Response(stream.status, stream.headers, body)
         # Some servers label their JSON as plain text; HTML never begins like this.
         looks_like_json = body.lstrip()[:1] in {b"{", b"["}
         if request.accept == JSON and "json" not in stream.content_type and not looks_like_json:
@@ -237,10 +259,14 @@ class Transport:
         own = {"Accept": EVENTS if stream else request.accept}
         return Attempt(
             request.method,
-            request.path,
+            request.place,
             url=_joined(settings.base_url, request.path),
             query=_pairs({**settings.query, **request.query}),
-            headers=_merged(own, settings.headers, request.headers),
+            headers={
+                name: value
+                for name, value in merged(own, settings.headers, request.headers).items()
+                if value is not None
+            },
             body=request.body,
             timeout=settings.timeout if request.timeout is UNSET else Timeout.of(request.timeout),
             repeatable=request.repeatable,
@@ -249,7 +275,8 @@ class Transport:
 
     async def _answered(self, request: Request, attempt: Attempt, sent: RequestInfo) -> ByteStream:
         """Send an attempt, and give its answer from the headers on if its status is good."""
-        await self._authorize(attempt)
+        self.connections.check_usable()
+        await self._authorize(request, attempt)
         self.watch.sends(sent)
         began, redirects = time.perf_counter(), 0
         while True:
@@ -271,8 +298,11 @@ class Transport:
             attempt.url, attempt.query = place, []
             redirects += 1
 
-    async def _authorize(self, attempt: Attempt) -> None:
-        if not AUTH_HEADERS.isdisjoint(map(str.lower, attempt.headers)):
+    async def _authorize(self, request: Request, attempt: Attempt) -> None:
+        """Say who the caller is, unless the caller's own headers do, or are to say nothing."""
+        if not AUTH_HEADERS.isdisjoint(
+            map(str.lower, {**self.settings.headers, **request.headers})
+        ):
             return
         limit = attempt.in_time()
         try:
@@ -287,13 +317,14 @@ class Transport:
         """The error for an answer with a status that is not good."""
         if stream.status < 400:  # noqa: PLR2004 -- the first error status of HTTP
             place = stream.headers.get("location", "nowhere")[:SNIPPET]
-            return _status_error(request, stream, b"", f"redirects to {place} are not followed")
+            message = f"redirects to {place} are not followed: {_REDIRECT_RULE}"
+            return _status_error(request, stream, b"", message)
         return error_from_response(
             stream.status,
             stream.headers,
             await stream.read_start(MAX_ERROR_BODY),
             method=request.method,
-            path=request.path,
+            path=request.place,
             host=self._host,
             repeatable=request.repeatable,
         )
@@ -318,7 +349,7 @@ def _status_error(
         headers=stream.headers,
         body=body,
         method=request.method,
-        path=request.path,
+        path=request.place,
     )
 
 
@@ -343,27 +374,37 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 
 
 def _joined(base_url: str, path: str) -> str:
-    segments = path.partition("?")[0].split("/")
-    if "" in segments[1:-1] or not {".", ".."}.isdisjoint(segments):
+    segments = [unquote(segment) for segment in path.partition("?")[0].split("/")]
+    upwards = "" in segments[1:-1] or not {".", ".."}.isdisjoint(segments)
+    if upwards or "#" in path or not path.isprintable():
         raise ValueError(f"a path below {base_url} is needed, and not {path!r}")
     return f"{base_url.rstrip('/')}/{path.removeprefix('/')}"
 
 
-def _merged(*layers: Mapping[str, str | None]) -> dict[str, str]:
-    """Headers of which the later ones win, whatever their case; a None leaves one out."""
+def merged(*layers: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Headers of which the later ones win, whatever their case."""
     winners = {name.lower(): (name, value) for layer in layers for name, value in layer.items()}
-    return {name: value for name, value in winners.values() if value is not None}
+    return dict(winners.values())
+
+
+def _bucket(settings: Settings) -> tuple[float, float]:
+    return settings.retries.budget, settings.retries.refill
 
 
 def _pairs(query: Mapping[str, object]) -> list[tuple[str, str]]:
     pairs: list[tuple[str, str]] = []
     for name, value in query.items():
         if isinstance(value, list | tuple):
-            pairs += [(f"{name}[]", _text(item)) for item in value]
+            pairs += [(f"{name}[]", _text(name, item)) for item in value]
         elif value is not None:
-            pairs.append((name, _text(value)))
+            pairs.append((name, _text(name, value)))
     return pairs
 
 
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _text(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, str | int | float):
+        kind = type(value).__name__
+        raise TypeError(f"{name} stands in the query: a string or a number is needed, not {kind}")
+    return str(value)

@@ -89,7 +89,7 @@ from asyncruns.models import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["events_for"]
+__all__ = ["events_for", "whole_events"]
 
 ObjectT = TypeVar("ObjectT", Run, RunStep, Message)
 
@@ -107,6 +107,17 @@ def events_for(after: ObjectT, before: ObjectT | None = None) -> list[Event]:
         if after == before or (before.status in ended and after.status not in ended):
             return []
     return lead(after, before)
+
+
+def whole_events(after: ObjectT) -> list[Event]:
+    """Give the events that make an object what it is, whatever was known of it before.
+
+    They say it whole, so that they help a reader who has half of it, too: where `events_for` has a
+    delta, this has the object with everything in it. Marked `recovered` as there.
+    """
+    created: list[Event] = events_for(after)[:1]
+    names, alive = _WHOLES[type(after)]
+    return [*created, _made(names.get(after.status, alive), after)]
 
 
 def _parents(whole: Run | RunStep | Message) -> list[str]:
@@ -146,7 +157,7 @@ def _lead_message(after: Message, before: Message | None) -> list[Event]:
         change = MessageDeltaEvent(id=after.id, delta=MessageDelta(content=pieces))
         deltas = [_made(ThreadMessageDelta, change)]
     kind = _MESSAGE_EVENTS.get(after.status, ThreadMessageInProgress)
-    whole = _made(kind, after, replaced=_has_other_text(after, before))
+    whole = _made(kind, after, replaced=has_other_text(after, before))
     return created + _way(_made(ThreadMessageInProgress, before), deltas, whole)
 
 
@@ -176,7 +187,7 @@ def _reached(*events: Event) -> RunStep | Message | None:
     return made[0]
 
 
-def _has_other_text(after: Message, before: Message) -> bool:
+def has_other_text(after: Message, before: Message) -> bool:
     """Whether a text is not what it was, with more at its end."""
     return bool(after.content) and any(
         isinstance(old, TextContentBlock)
@@ -363,4 +374,10 @@ _LEADS: dict[type, tuple[frozenset[str], Callable[[Any, Any], list[Event]]]] = {
     Run: (ENDED_RUN, _lead_run),
     RunStep: (ENDED_STEP, _lead_step),
     Message: (ENDED_MESSAGE, _lead_message),
+}
+
+_WHOLES: dict[type, tuple[dict[str, Any], Any]] = {
+    Run: (_RUN_EVENTS, ThreadRunInProgress),
+    RunStep: (_STEP_EVENTS, ThreadRunStepInProgress),
+    Message: (_MESSAGE_EVENTS, ThreadMessageInProgress),
 }

@@ -66,19 +66,23 @@ class Body:
     expected: Outcome
     """What must come of them."""
 
+    def frames(self) -> list[bytes]:
+        """Cut the bytes into the frames of the events."""
+        return [block + b"\n\n" for block in self.data.split(b"\n\n")[:-1]]
+
     def reads(self, size: int = READ) -> list[bytes]:
         """Cut the bytes as reads of one size would."""
         return [self.data[at : at + size] for at in range(0, len(self.data), size)]
 
 
-def text(deltas: int = 2_000, *, ends: bool = True) -> Body:
-    """Build a run that writes one message of so many deltas.
+def text(deltas: int = 2_000, *, ends: bool = True, words: Sequence[str] = _WORDS) -> Body:
+    """Build a run that writes one message of so many deltas, each one of the words.
 
     Without `ends`, here and below, no finished step or message repeats what the deltas said, so
     that the outcome shows how a consumer folds.
     """
     writer = _Writer(ends=ends)
-    writer.message_step(writer.pick(_WORDS, deltas))
+    writer.message_step(writer.pick(words, deltas))
     return writer.completed()
 
 

@@ -6,7 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from benchmarks import bodies, peers
+from benchmarks.checking import check, steady
 from benchmarks.rounds import Row
+from benchmarks.server import WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -14,47 +16,61 @@ if TYPE_CHECKING:
     from benchmarks.bodies import Body, Outcome
     from benchmarks.peers import Peer
     from benchmarks.rounds import Sampler
+    from benchmarks.setting import Setting
 
-__all__ = ["PEERS", "ROWS", "MismatchError", "frame", "linear", "side_by_side"]
+__all__ = ["PEERS", "ROWS", "UNTIL_DONE", "frame", "linear", "side_by_side"]
 
 PEERS: Final[Mapping[str, Peer]] = {
     "openai": peers.openai_handler,
+    "openai plain": peers.openai_stream,
+    "azure": peers.azure_handler,
     "naive json": peers.naive_json,
     "asyncruns": peers.asyncruns_stream,
     "asyncruns core": peers.asyncruns_core,
     "floor": peers.floor,
 }
-"""Everybody who consumes a stream in process, by the name in the table."""
+"""Everybody who iterates over a stream in process, by the name in the table."""
 
-_SAMPLE_NS: Final = 20_000_000  # shorter than that, a sample is repeated: clocks and caches settle
+UNTIL_DONE: Final[Mapping[str, Peer]] = {
+    "openai": peers.openai_until_done,
+    "asyncruns": peers.asyncruns_until_done,
+}
+"""Those who want nothing but the end."""
+
+_CASES_OF_FRAME: Final = ("openai", "asyncruns", "asyncruns core", "floor")  # the others: quadratic
+
 _SIZES: Final = (2_000, 10_000, 50_000, 200_000)
+_QUICK_SIZES: Final = (200, 1_000, 5_000)
+_SIZES_OF_OPENAI: Final = 2
+_LINEAR: Final = ("naive json", "asyncruns")
 _FRAME_READ: Final = 16 * 1024
 
 
-class MismatchError(Exception):
-    """A peer did not end with the texts and inputs that the body holds."""
-
-
 def side_by_side(
-    name: str, title: str, make_body: Callable[[], Body], cases: Mapping[str, Peer] = PEERS
+    name: str, title: str, make_body: Callable[[int], Body], cases: Mapping[str, Peer] = PEERS
 ) -> Row:
     """Make a row of all peers over one body, in microseconds an event."""
 
-    def prepare() -> dict[str, Sampler]:
-        body = make_body()
-        return {case: _per_event(case, peer, body) for case, peer in cases.items()}
+    def prepare(setting: Setting) -> dict[str, Sampler]:
+        body = make_body(setting.part)
+        return {case: _per_event(case, peer, body, setting) for case, peer in cases.items()}
 
-    return Row(name, title, "µs/event", prepare, base="floor")
+    return Row(name, title, "µs/event", prepare, base="floor" if "floor" in cases else None)
 
 
 def linear(sizes: Sequence[int] = _SIZES) -> Row:
-    """Make the row of one string in more and more deltas, in microseconds an event."""
+    """Make the row of one string in more and more deltas, in microseconds an event.
 
-    def prepare() -> dict[str, Sampler]:
-        return {
-            f"asyncruns {size:,}": _per_event("asyncruns", PEERS["asyncruns"], bodies.text(size))
-            for size in sizes
-        }
+    openai, which takes too long for it, only does the first two.
+    """
+
+    def prepare(setting: Setting) -> dict[str, Sampler]:
+        samplers: dict[str, Sampler] = {}
+        for place, size in enumerate(_QUICK_SIZES if setting.quick else sizes):
+            body = bodies.text(size)
+            for case in ("openai", *_LINEAR)[0 if place < _SIZES_OF_OPENAI else 1 :]:
+                samplers[f"{case} {size:,}"] = _per_event(case, PEERS[case], body, setting)
+        return samplers
 
     title = "one string in more and more deltas, read at the end"
     return Row("linear", title, "µs/event", prepare, base=f"asyncruns {sizes[1]:,}")
@@ -63,52 +79,51 @@ def linear(sizes: Sequence[int] = _SIZES) -> Row:
 def frame(size: int = 8 * 1024 * 1024, read: int = _FRAME_READ) -> Row:
     """Make the row of one large frame in small reads, in milliseconds."""
 
-    def prepare() -> dict[str, Sampler]:
+    def prepare(setting: Setting) -> dict[str, Sampler]:
         body = bodies.big_frame(size)
-        cases = {case: peer for case, peer in PEERS.items() if case != "naive json"}
-        return {case: _sampler(case, peer, body, read, 1e6) for case, peer in cases.items()}
+        return {
+            case: steady(_run_of(case, PEERS[case], body, read), 1e6, quick=setting.quick)
+            for case in _CASES_OF_FRAME
+        }
 
     title = f"one frame of {size >> 20} MB in {read >> 10} KB reads"
     return Row("frame", title, "ms/run", prepare, base="floor")
 
 
-def _per_event(case: str, peer: Peer, body: Body) -> Sampler:
-    return _sampler(case, peer, body, bodies.READ, 1_000 * body.events)
+def _per_event(case: str, peer: Peer, body: Body, setting: Setting) -> Sampler:
+    run = _run_of(case, peer, body, bodies.READ)
+    return steady(run, 1_000 * body.events, quick=setting.quick)
 
 
-def _sampler(case: str, peer: Peer, body: Body, read: int, ns_per_unit: float) -> Sampler:
-    """Warm a peer up, and repeat it in each sample until the clock is precise."""
+def _run_of(case: str, peer: Peer, body: Body, read: int) -> Callable[[int], float]:
+    """Make what repeats a peer and gives the nanoseconds of one run."""
 
     def run(repeats: int) -> float:
         watch = peers.Watch()
         for _ in range(repeats):
             outcome = asyncio.run(_consumed(peer, body, read, watch))
-            _check(case, outcome, body.expected)
+            check(case, outcome, body.expected)
         return watch.ns / repeats
 
-    run(1)
-    repeats = 1 + int(_SAMPLE_NS / run(1))
-    return lambda: run(repeats) / ns_per_unit
+    return run
 
 
 async def _consumed(peer: Peer, body: Body, read: int, watch: peers.Watch) -> Outcome:
     return await peer(body, read, watch)
 
 
-def _check(case: str, outcome: Outcome, expected: Outcome) -> None:
-    """Raise MismatchError where the outcome is not the one expected, naming what differs."""
-    got, wanted = outcome.texts | outcome.inputs, expected.texts | expected.inputs
-    for id_ in wanted.keys() | got.keys():
-        if got.get(id_) != wanted.get(id_):
-            one, other = (repr(values.get(id_))[:80] for values in (got, wanted))
-            raise MismatchError(f"{case} ended with another {id_}: {one} instead of {other}")
-
-
 ROWS: Final = (
-    side_by_side("text", "one message in 2,000 text deltas", bodies.text),
-    side_by_side("tools", "4 parallel calls, 500 argument deltas each", bodies.parallel_calls),
-    side_by_side("code", "code interpreter, 500 input deltas", bodies.code_interpreter),
-    side_by_side("mixed", "281 events: code, search, text, calls", bodies.mixed),
+    side_by_side("text", "one message in 2,000 text deltas", WHOLE["text"]),
+    side_by_side("tools", "4 parallel calls, 500 argument deltas each", WHOLE["tools"]),
+    side_by_side(
+        "code",
+        "code interpreter, 500 input deltas",
+        lambda part: bodies.code_interpreter(500 // part),
+    ),
+    side_by_side("mixed", "281 events: code, search, text, calls", WHOLE["mixed"]),
+    side_by_side(
+        "until done", "2,000 text deltas, only the end is read", WHOLE["text"], UNTIL_DONE
+    ),
     linear(),
     frame(),
 )

@@ -1,4 +1,4 @@
-"""Numbers to a table and to JSON, with the machine and the versions that gave them."""
+"""Numbers to tables and to JSON, with the machine and the versions that gave them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from benchmarks.rounds import Measured
+    from benchmarks.targets import Reached
 
-__all__ = ["as_json", "as_table", "surroundings"]
+__all__ = ["as_json", "as_table", "as_verdicts", "surroundings"]
 
 _PEER: Final = "openai"
-_NUMBERS: Final = range(3, 7)  # the columns that are numbers
-_PACKAGES: Final = ("asyncruns", "msgspec", "aiohttp", "openai", "pydantic")
+_PACKAGES: Final = ("asyncruns", "msgspec", "aiohttp", "openai", "azure-ai-agents", "uvloop")
 
 
 def surroundings() -> dict[str, str]:
@@ -33,14 +33,31 @@ def surroundings() -> dict[str, str]:
 
 def as_table(measured: Iterable[Measured]) -> str:
     """Lay out all rows as one table of plain text."""
-    header = ("row", "case", "unit", "median", "min to max", f"{_PEER} / it", "it / base", "base")
-    lines = [header, *(line for one in measured for line in _lines(one))]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    lines.insert(1, tuple("-" * width for width in widths))
-    return "\n".join(_aligned(line, widths) for line in lines)
+    header = ("row", "case", "unit", "median", "min to max", f"vs {_PEER}", "vs base", "base")
+    lines = [line for one in measured for line in _lines(one)]
+    return _laid_out(header, lines, numbers=range(3, 7))
 
 
-def as_json(measured: Iterable[Measured], rounds: int) -> dict[str, Any]:
+def as_verdicts(verdicts: Iterable[Reached]) -> str:
+    """Lay out what was to be reached, and what was, as one table of plain text."""
+    header = ("asyncruns", "must", "aim", "got", "min to max", "")
+    lines = [
+        (
+            one.target.title,
+            _bound(one.target.must, one),
+            _bound(one.target.aim, one),
+            f"{_number(one.got)}{one.target.unit}",
+            f"{_number(min(one.rounds))} to {_number(max(one.rounds))}",
+            one.verdict,
+        )
+        for one in verdicts
+    ]
+    return _laid_out(header, lines, numbers=range(1, 5))
+
+
+def as_json(
+    measured: Iterable[Measured], verdicts: Iterable[Reached], rounds: int
+) -> dict[str, Any]:
     """Give everything measured, every sample included, as plain JSON types."""
     rows = [
         {
@@ -55,12 +72,25 @@ def as_json(measured: Iterable[Measured], rounds: int) -> dict[str, Any]:
         }
         for one in measured
     ]
-    return {**surroundings(), "rounds": rounds, "rows": rows}
+    judged = [
+        {
+            "title": one.target.title,
+            "must": one.target.must,
+            "aim": one.target.aim,
+            "got": one.got,
+            "rounds": one.rounds,
+            "verdict": one.verdict,
+        }
+        for one in verdicts
+    ]
+    return {**surroundings(), "rounds": rounds, "rows": rows, "targets": judged}
 
 
 def _lines(one: Measured) -> Iterable[tuple[str, ...]]:
     for case, samples in one.samples.items():
-        against = one.ratio(_PEER, case) if _PEER in one.samples else None
+        against, base = one.ratio(case, _PEER), one.ratio(case, one.row.base)
+        if against is not None and not one.row.is_rate:
+            against = 1 / against
         yield (
             one.row.name,
             case,
@@ -68,15 +98,26 @@ def _lines(one: Measured) -> Iterable[tuple[str, ...]]:
             _number(one.median(case)),
             f"{_number(min(samples))} to {_number(max(samples))}",
             "" if against is None or case == _PEER else f"{against:.1f}x",
-            f"{one.ratio(case, one.row.base):.2f}x",
-            one.row.base,
+            "" if base is None else f"{base:.2f}x",
+            one.row.base or "",
         )
 
 
-def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:
+def _bound(bound: float, one: Reached) -> str:
+    return f"{'≥' if one.target.wants_more else '≤'} {bound:g}{one.target.unit}"
+
+
+def _laid_out(header: tuple[str, ...], lines: Sequence[tuple[str, ...]], numbers: range) -> str:
+    """Lay out a table whose columns in `numbers` are numbers."""
+    widths = [max(map(len, column)) for column in zip(header, *lines, strict=True)]
+    rule = tuple("-" * width for width in widths)
+    return "\n".join(_aligned(line, widths, numbers) for line in (header, rule, *lines))
+
+
+def _aligned(line: Sequence[str], widths: Sequence[int], numbers: range) -> str:
     """Words to the left, numbers to the right."""
     cells = [
-        f"{cell:>{width}}" if at in _NUMBERS else f"{cell:<{width}}"
+        f"{cell:>{width}}" if at in numbers else f"{cell:<{width}}"
         for at, (cell, width) in enumerate(zip(line, widths, strict=True))
     ]
     return "  ".join(cells).rstrip()

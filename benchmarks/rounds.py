@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from benchmarks.setting import Setting
+
 __all__ = ["Measured", "Row", "Sampler", "measure"]
 
 Sampler: TypeAlias = Callable[[], float]
@@ -32,10 +34,14 @@ class Row:
     """What is measured, in a line."""
     unit: str
     """The unit of its samples, short."""
-    prepare: Callable[[], dict[str, Sampler]]
+    prepare: Callable[[Setting], dict[str, Sampler]]
     """Makes the cases ready, warm and checked; called once, right before the first round."""
-    base: str
-    """The case whose cost the others are multiples of."""
+    base: str | None = None
+    """The case whose cost the others are multiples of; None where that says nothing."""
+    rounds: int | None = None
+    """How many rounds are enough, where that is less than the others need."""
+    is_rate: bool = False
+    """Whether more is better; otherwise the samples are costs."""
 
 
 @dataclass(frozen=True)
@@ -50,15 +56,18 @@ class Measured:
         """Give the median of a case."""
         return statistics.median(self.samples[case])
 
-    def ratio(self, case: str, other: str) -> float | None:
-        """Tell how many times the cost of another case this one costs; None if there is none."""
-        return self.median(case) / self.median(other) if other in self.samples else None
+    def ratio(self, case: str, other: str | None) -> float | None:
+        """Tell how many times the number of another case this one has; None if there is none."""
+        if other is None or other not in self.samples:
+            return None
+        return self.median(case) / self.median(other)
 
 
-def measure(row: Row, rounds: int) -> Measured:
+def measure(row: Row, rounds: int, setting: Setting) -> Measured:
     """Measure a row in so many rounds, with a line about the progress on stderr."""
     _say(f"{row.name}: warming up")
-    samplers = row.prepare()
+    samplers = row.prepare(setting)
+    rounds = min(rounds, row.rounds or rounds)
     samples: dict[str, list[float]] = {case: [] for case in samplers}
     for round_ in range(rounds):
         _say(f"{row.name}: round {round_ + 1} of {rounds}")

@@ -12,16 +12,14 @@ import asyncruns
 
 ROOMS = (
     "accumulator",
+    "calls",
     "errors",
     "events",
     "handler",
     "jobs",
     "models",
-    "options",
-    "pool",
     "service",
     "stream",
-    "toolset",
     "unfold",
 )
 LATE = {
@@ -29,6 +27,11 @@ LATE = {
     "Client": "asyncruns.client",
     "RawResponse": "asyncruns.raw",
     "RetryPolicy": "asyncruns.retries",
+    "PoolCounts": "asyncruns.pool",
+    "RunContext": "asyncruns.toolset",
+    "RunPool": "asyncruns.pool",
+    "StreamOptions": "asyncruns.options",
+    "Toolset": "asyncruns.toolset",
     "RateLimits": "asyncruns.hooks",
     "RequestInfo": "asyncruns.hooks",
     "ResponseInfo": "asyncruns.hooks",
@@ -68,7 +71,9 @@ def imported_by(statement: str) -> set[str]:
 def test_importing_asyncruns_imports_no_http_client_and_no_extra() -> None:
     modules = imported_by("import asyncruns")
     assert "asyncruns.stream" in modules
-    assert modules.isdisjoint({"aiohttp", "click", "rich", "docstring_parser", "jiter", "openai"})
+    assert modules.isdisjoint(
+        {"aiohttp", "anyio", "click", "rich", "docstring_parser", "jiter", "openai"}
+    )
 
 
 def test_reaching_for_the_client_imports_its_transport_at_once() -> None:

@@ -44,11 +44,27 @@ async def test_every_example_runs_in_its_order(capsys: pytest.CaptureFixture[str
             names = {**here, **{name: names[name] for name in ("client", "assistant", "thread")}}
         assert names["stream"].outcome == "completed"
     printed = capsys.readouterr().out
-    for said in ("completed Usage(", "step step_", "the run is completed", "thread.run.completed"):
+    for said in (
+        "completed Usage(",
+        "step step_",
+        "the run is completed",
+        "thread.run.completed",
+        "event: done",
+    ):
         assert said in printed
 
 
 def test_the_readme_has_an_example_for_each_thing_it_promises() -> None:
     said = "\n".join(EXAMPLES)
-    for name in ("runs.stream(", "Toolset(", "RunHandler", "StreamInterrupted", "runs.attach("):
+    for name in (
+        "runs.stream(",
+        "Toolset(",
+        "RunHandler",
+        "StreamInterrupted",
+        "runs.attach(",
+        "RunPool(",
+        "relay(",
+        "Fault(",
+        "runs_emulator",
+    ):
         assert name in said

@@ -15,6 +15,9 @@ from asyncruns import (
     MessageDeltaEvent,
     Run,
     RunHandler,
+    RunJob,
+    RunPool,
+    RunResult,
     RunStep,
     RunStream,
     TextContentBlock,
@@ -57,6 +60,17 @@ async def streams(client: Client, toolset: Toolset) -> None:
     assert_type(stream.run, Run | None)
     assert_type(await stream.get_final_run(), Run)
     assert_type(stream.messages, list[Message])
+
+
+async def pools(client: Client, toolset: Toolset) -> None:
+    job = RunJob(assistant_id="a", thread_id="t", message="Hello!", params={"model": "m"})
+    async with RunPool(client, concurrency=5, toolset=toolset, deadline=60) as pool:
+        async for result in pool.map(job for _ in range(3)):
+            assert_type(result, RunResult)
+            assert_type(result.run, Run | None)
+        assert_type(await pool.run(job), RunResult)
+        assert_type(pool.counts.done, int)
+    RunPool(client, concurency=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue] -- a misspelt keyword is an error
 
 
 def core(decoder: EventDecoder, accumulator: Accumulator) -> None:

@@ -33,6 +33,8 @@ RESOURCES: Final = {
 examples:
   asyncruns demo                            see a run live; needs no server and no key
   asyncruns runs list --thread-id thread_1  the runs of a thread, as JSON
+  asyncruns runs stream --help              how to see a run of yours as it goes on
+  asyncruns serve                           a server to try things on
   asyncruns COMMAND --help                  what a command does, and its options
 
 \b
@@ -61,6 +63,12 @@ def app(**_connection: Any) -> None:
 
 app.add_command(
     LazyCommand("demo", "asyncruns.cli.demo:demo", "Stream a run against a server of its own.")
+)
+app.add_command(
+    LazyCommand("replay", "asyncruns.cli.replay:replay", "Show what a recorded stream has built.")
+)
+app.add_command(
+    LazyCommand("serve", "asyncruns.cli.serve:serve", "Serve runs of a scripted model, to try out.")
 )
 for _short, (_long, _summary) in RESOURCES.items():
     _target = f"asyncruns.cli.commands:{_short}"

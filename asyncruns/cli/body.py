@@ -6,7 +6,6 @@ import os
 import select
 import stat
 import sys
-import time
 from typing import Any, Final
 
 import click
@@ -19,7 +18,6 @@ __all__ = ["BODY", "read_body"]
 PATIENCE: Final = 2.0
 """Seconds within which a pipe must bring something: one that stays silent is nobody's body."""
 
-_STARTED: Final = time.monotonic()
 _STANDARD_INPUT: Final = "-"
 
 
@@ -45,6 +43,8 @@ def read_body(given: Any) -> dict[str, Any]:
         return dict(given)
     if given is None and not _is_piped():
         return {}
+    if sys.stdin is None:
+        raise click.UsageError("standard input: it is closed")
     try:
         text = sys.stdin.buffer.read().decode("utf-8-sig")
         return read_object(text, inline=True) or {} if text.strip() else {}
@@ -60,8 +60,7 @@ def _is_piped() -> bool:
         return False
     if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
         return stat.S_ISREG(mode)
-    wait = max(0.0, _STARTED + PATIENCE - time.monotonic())
-    if select.select([sys.stdin], [], [], wait)[0]:
+    if select.select([sys.stdin], [], [], PATIENCE)[0]:
         return True
     click.echo("asyncruns: nothing came from standard input; '--body -' waits for it", err=True)
     return False

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import click
 
 from asyncruns.cli import parameters as flags
+from asyncruns.cli.lazy import LazyCommand
 from asyncruns.cli.output import MAX_ITEMS, OUTPUT
 from asyncruns.cli.request import RequestCommand
 
@@ -102,6 +103,12 @@ steps: Final = _group(
     Endpoint("retrieve", "Print a step of a run.", (*_RUN, flags.STEP_ID, flags.STEP_INCLUDE)),
 )
 runs.add_command(steps)
+for _name, _module, _summary in (
+    ("stream", "streaming", "Create a run on a thread, and show it as it goes on."),
+    ("watch", "streaming", "Show a run that is going already, or has ended."),
+    ("timeline", "timeline", "Show the steps of a run as bars over time."),
+):
+    runs.add_command(LazyCommand(_name, f"asyncruns.cli.{_module}:{_name}", _summary))
 
 threads: Final = _group(
     "threads",
@@ -159,4 +166,8 @@ assistants: Final = _group(
     ),
     Endpoint("list", "Print the assistants, newest first.", flags.LISTING),
     Endpoint("delete", "Delete an assistant.", _ASSISTANT),
+)
+
+runs.add_command(
+    LazyCommand("batch", "asyncruns.cli.batch:batch", "Carry out a file of jobs, many at a time.")
 )

@@ -126,6 +126,20 @@ class Snapshots(Protocol):
         ...
 
 
+class Folded(Protocol):
+    """Objects by their ids, each as it was before its end: a Witness has them."""
+
+    @property
+    def steps(self) -> Mapping[str, RunStep]:
+        """The steps."""
+        ...
+
+    @property
+    def messages(self) -> Mapping[str, Message]:
+        """The messages."""
+        ...
+
+
 class Witness:
     """Looks at the snapshots after each event, and keeps each object as it was before its end."""
 
@@ -154,7 +168,7 @@ def _find(snapshots: Sequence[SnapshotT], object_id: str) -> SnapshotT:
     return next(snapshot for snapshot in snapshots if snapshot.id == object_id)
 
 
-def judge_folding(witness: Witness, sent: Sent) -> Verdict:
+def judge_folding(witness: Folded, sent: Sent) -> Verdict:
     """Compare what deltas alone have built, on every field that they carry."""
 
     def faults(ours: RunStep | Message, theirs: Json) -> Iterator[Fault]:

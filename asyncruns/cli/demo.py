@@ -72,6 +72,8 @@ async def _demo(console: Console, *, token_rate: float | None, as_json: bool) ->
         else:
             _introduce(console, emulator)
             await show(stream, console, times, witness.take)
+            if not is_live(console):
+                console.print()
         run = await stream.get_final_run()
         sent = await read_back(client, run)
     if as_json:

@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from rich.cells import cell_len
 from rich.text import Text
 
 from asyncruns import (
+    ENDED_MESSAGE,
+    ENDED_RUN,
+    ENDED_STEP,
     CodeInterpreterLogs,
     CodeInterpreterOutputImage,
     CodeInterpreterToolCallDelta,
+    FileSearchToolCall,
     FileSearchToolCallDelta,
+    FunctionToolCall,
     FunctionToolCallDelta,
+    Message,
     MessageDeltaEvent,
+    RefusalContentBlock,
     RefusalDeltaBlock,
     Run,
+    RunStep,
     RunStepDeltaEvent,
+    TextContentBlock,
     TextDeltaBlock,
     ToolCallDeltaObject,
+    ToolCallsStepDetails,
 )
 from asyncruns.cli.console import printable
+from asyncruns.cli.tree import facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +43,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from asyncruns import Event
+    from asyncruns.cli.times import Stopwatch
 
 __all__ = ["Lines"]
 
@@ -42,7 +55,7 @@ _WORDS: Final = re.compile(r"\n| ?[^ \n]+| +")
 
 class _Piece(NamedTuple):
     part: object
-    """What the piece is part of: pieces of the same part go on one line."""
+    """What the piece is part of: those of one part share a line, one of None has its own."""
     label: str
     text: str
 
@@ -54,13 +67,16 @@ class Lines:
     arguments of a call that grows at the same time, begins a line with its name.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, times: Stopwatch | None = None) -> None:
         self._console = console
+        self._times = times
         self._part: object = None
         self._column = 0
         self._gap = ""  # spaces that are written once a word follows: no line ends in one
         self._status: str | None = None
         self._names: dict[object, str] = {}
+        self._ended: set[str] = set()
+        self._written: Counter[tuple[str, int | None]] = Counter()  # characters, by part
 
     def __enter__(self) -> Self:
         return self
@@ -75,24 +91,57 @@ class Lines:
 
     def take(self, event: Event) -> None:
         """Print what an event brings."""
-        for piece in self._pieces(event.data):
+        for piece in self._pieces(event):
             if piece.text:
                 self._print(piece)
 
-    def _pieces(self, data: Any) -> Iterator[_Piece]:
-        match data:
-            case Run(status=status) if status != self._status:
+    def _pieces(self, event: Event) -> Iterator[_Piece]:
+        match event.data:
+            case Run(status=status) as run if status != self._status:
                 self._status = status
-                yield _Piece(object(), "run", status)
+                yield _Piece(None, "run", self._said_of(run))
+            case RunStep(id=step_id, status=status) as step if status in ENDED_STEP:
+                if step_id not in self._ended:
+                    self._ended.add(step_id)
+                    yield from self._results(step)
+            case Message(status=status) as message if status in ENDED_MESSAGE:
+                yield from self._rest(message, anew=event.replaced)
             case MessageDeltaEvent(id=message_id, delta=delta):
                 for part in delta.content or ():
-                    yield _Piece((message_id, part.index), "message", _content(part))
+                    text = _content(part)
+                    self._written[message_id, part.index] += len(text)
+                    yield _Piece((message_id, part.index), "message", text)
             case RunStepDeltaEvent(id=step_id, delta=delta):
                 if isinstance(delta.step_details, ToolCallDeltaObject):
                     for call in delta.step_details.tool_calls or ():
                         yield from self._call((step_id, call.index), call)
             case _:
                 pass
+
+    def _said_of(self, item: Run | RunStep) -> str:
+        """How it stands; once it has ended, with its time, its tokens and why it ended so."""
+        if item.status not in ENDED_RUN:
+            return item.status
+        seconds = None if self._times is None else self._times.seconds(item)
+        return " · ".join(facts(item, seconds))
+
+    def _results(self, step: RunStep) -> Iterator[_Piece]:
+        """What a step has brought that no delta has, and how it ended, unless that was well."""
+        if isinstance(step.step_details, ToolCallsStepDetails):
+            for call in step.step_details.tool_calls:
+                for name, result in _results_of(call):
+                    yield _Piece(None, "output", f"{name} → {result}")
+        if step.status != "completed":
+            yield _Piece(None, "step", self._said_of(step))
+
+    def _rest(self, message: Message, *, anew: bool) -> Iterator[_Piece]:
+        """What a message ends with beyond its deltas; all of it where it does not continue them."""
+        for index, part in enumerate(message.content):
+            text = _text(part)
+            key = (message.id, index)
+            missing = text if anew else text[self._written[key] :]
+            self._written[key] = len(text)
+            yield _Piece(None if anew else key, "message", missing)
 
     def _call(self, key: object, call: Any) -> Iterator[_Piece]:
         match call:
@@ -111,12 +160,14 @@ class Lines:
                 pass
 
     def _print(self, piece: _Piece) -> None:
-        if piece.part != self._part:
+        if piece.part is None or piece.part != self._part:
             self._end_line()
             self._part = piece.part
             self._write(f"{printable(piece.label):<{INDENT - 1}} ", "dim")
         for word in _WORDS.findall(printable(piece.text)):
             self._write_word(word)
+        if piece.part is None:
+            self._end_line()
 
     def _write_word(self, word: str) -> None:
         if word == "\n":
@@ -153,6 +204,28 @@ def _content(part: Any) -> str:
             return refusal or ""
         case _:
             return ""
+
+
+def _text(part: Any) -> str:
+    match part:
+        case TextContentBlock(text=text):
+            return text.value
+        case RefusalContentBlock(refusal=refusal):
+            return refusal
+        case _:
+            return ""
+
+
+def _results_of(call: Any) -> Iterator[tuple[str, str]]:
+    match call:
+        case FunctionToolCall(function=function) if function.output is not None:
+            yield function.name or "function", function.output
+        case FileSearchToolCall(file_search=search):
+            for result in search.results or ():
+                score = "" if result.score is None else f" {result.score:.2f}"
+                yield "file search", f"{result.file_name or result.file_id}{score}"
+        case _:
+            pass
 
 
 def _output(output: Any) -> str:

@@ -39,8 +39,9 @@ class RequestCommand(click.Command):
 
     Its callback gets `connection`, a Connection; `params`, the endpoint's parameters by their
     names, each as it is to be sent; and whatever other options it has. With `takes_body` the
-    parameters may also come as JSON: see `read_body`. Errors of asyncruns become a Failure, with
-    every key taken out of its text.
+    parameters may also come as JSON: see `read_body`; one that `streams` needs no `stream` in it,
+    and the others refuse it. Errors of asyncruns become a Failure, with every key taken out of its
+    text.
     """
 
     def __init__(
@@ -49,11 +50,13 @@ class RequestCommand(click.Command):
         *,
         flags: Sequence[Flag],
         takes_body: bool = False,
+        streams: bool = False,
         params: Sequence[click.Parameter] = (),
         **settings: Any,
     ) -> None:
         self.flags = flags
         self.takes_body = takes_body
+        self._streams = streams
         body = [BODY] if takes_body else []
         options = [FlagOption(flag) for flag in (*flags, *body, *CONNECTION)]
         self._gathered = {option.name for option in options}
@@ -70,7 +73,7 @@ class RequestCommand(click.Command):
             if isinstance(param, FlagOption):
                 section = "Server" if param.flag in CONNECTION else "Parameters"
                 rows[section] += param.help_rows()
-            elif record := param.get_help_record(ctx):
+            elif isinstance(param, click.Option) and (record := param.get_help_record(ctx)):
                 rows["Options"].append(record)
         for section, records in rows.items():
             if not records:
@@ -99,7 +102,9 @@ class RequestCommand(click.Command):
 
     def _parted(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """The body's members as parameters; what no flag knows is sent along as it is."""
-        if body.get("stream"):
+        if self._streams:
+            body = {name: value for name, value in body.items() if name != "stream"}
+        elif body.get("stream"):
             raise click.UsageError("what is streamed is no one object: see 'asyncruns runs stream'")
         known = {flag.field for flag in self.flags}
         params = {name: value for name, value in body.items() if name in known}

@@ -36,10 +36,10 @@ _TIME: Final = "_at"
 
 def print_rows(items: Sequence[Json]) -> None:
     """Print a list: a row for each object, below the names of the fields; nothing for none."""
-    known = COLUMNS.get(str(items[0].get("object"))) if items else ()
-    names = (
-        tuple(dict.fromkeys(name for item in items for name in item)) if known is None else known
-    )
+    if not items:
+        return
+    every = tuple(dict.fromkeys(name for item in items for name in item))
+    names = COLUMNS.get(str(items[0].get("object")), every)
     table = _table(header=True)
     for name in names:
         table.add_column(name.rpartition(".")[2], no_wrap=True, overflow="ellipsis")

@@ -38,6 +38,11 @@ __all__ = [
     "word_or_object",
 ]
 
+DEEPEST: Final = 200
+"""How many levels the JSON of the command line may have."""
+
+_TOO_DEEP: Final = f"the JSON is nested more than {DEEPEST} levels deep"
+
 _DOTS: Final = frozenset({".", ".."})
 """Ids that a path would take for a direction."""
 
@@ -81,8 +86,8 @@ def _json(text: str, *, inline: bool = False) -> Any:
             f"not JSON{where} at line {exc.lineno}, column {exc.colno}: {what}"
         ) from exc
     except RecursionError as exc:
-        raise ValueError(f"the JSON{where} is nested too deeply") from exc
-    _check_encodable(value)
+        raise ValueError(_TOO_DEEP) from exc
+    _check(value)
     return value
 
 
@@ -100,16 +105,28 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no number of JSON")
 
 
-def _check_encodable(value: object) -> None:
-    """Refuse halves of surrogate pairs, which no body can hold."""
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError as exc:
-        raise ValueError("it has characters that are no Unicode text") from exc
+def _check(value: Any, levels: int = DEEPEST) -> None:
+    """Refuse what no body can hold: halves of surrogate pairs, and what is nested too deeply."""
+    if levels == 0:
+        raise ValueError(_TOO_DEEP)
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _text(key)
+            _check(item, levels - 1)
+    elif isinstance(value, list):
+        for item in value:
+            _check(item, levels - 1)
+    elif isinstance(value, str):
+        _text(value)
+    elif isinstance(value, float) and math.isinf(value):
+        raise ValueError("it has a number that is too large")
 
 
 def _text(text: str) -> str:
-    _check_encodable(text)
+    try:
+        text.encode()
+    except UnicodeEncodeError as exc:
+        raise ValueError("it has characters that are no Unicode text") from exc
     return text
 
 

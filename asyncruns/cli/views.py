@@ -37,9 +37,8 @@ async def show(
         async with _redrawing(stream, console, times):
             await _read(stream, times.take, *takers)
     else:
-        with Lines(console) as lines:
+        with Lines(console, times) as lines:
             await _read(stream, times.take, *takers, lines.take)
-        console.print()
 
 
 async def _read(stream: RunStream, *takers: Callable[[Event], object]) -> None:

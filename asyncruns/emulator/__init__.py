@@ -12,7 +12,9 @@ It speaks real HTTP on 127.0.0.1, keeps what it is given, and lets a script play
 
 from asyncruns.emulator.actions import (
     Action,
+    Activities,
     Call,
+    CallMcp,
     Citation,
     Fail,
     FilePath,
@@ -26,23 +28,33 @@ from asyncruns.emulator.actions import (
     Say,
     SearchFiles,
     Text,
+    URLCitation,
     Wait,
 )
 from asyncruns.emulator.clock import Clock, ManualClock
+from asyncruns.emulator.dialects import DIALECTS
 from asyncruns.emulator.emulator import Emulator
 from asyncruns.emulator.errors import ApiError
+from asyncruns.emulator.faults import ENDPOINTS, Fault
 from asyncruns.emulator.scripts import Context, Script, use_every_tool
 from asyncruns.emulator.server import Request
+from asyncruns.emulator.thread import EmulatorThread
 
 __all__ = [
+    "DIALECTS",
+    "ENDPOINTS",
     "Action",
+    "Activities",
     "ApiError",
     "Call",
+    "CallMcp",
     "Citation",
     "Clock",
     "Context",
     "Emulator",
+    "EmulatorThread",
     "Fail",
+    "Fault",
     "FilePath",
     "Found",
     "ImageFile",
@@ -57,6 +69,7 @@ __all__ = [
     "Script",
     "SearchFiles",
     "Text",
+    "URLCitation",
     "Wait",
     "use_every_tool",
 ]

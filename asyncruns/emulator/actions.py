@@ -30,11 +30,23 @@ class FilePath:
 
 
 @dataclass(frozen=True, slots=True)
+class URLCitation:
+    """An annotation that Azure's agents make: these words of the text come from an address."""
+
+    text: str
+    url: str
+    title: str = ""
+
+
+Annotation: TypeAlias = Citation | FilePath | URLCitation
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
     """A text part of a message. Each annotation's words must occur in the text, in this order."""
 
     value: Pieces
-    annotations: Sequence[Citation | FilePath] = ()
+    annotations: Sequence[Annotation] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +162,29 @@ class SearchFiles:
     type: Literal["file_search"] = field(default="file_search", init=False)
 
 
+@dataclass(frozen=True, slots=True)
+class CallMcp:
+    """A call that an Azure agent makes itself, of an MCP server's tool.
+
+    Its output comes in a delta after the step's end. With `approval` the run first waits for the
+    client to approve the call; the script receives whether it was made.
+    """
+
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    output: str = ""
+    server_label: str = "docs"
+    approval: bool = False
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Activities:
+    """A step of Azure's agents that shows what they do beside the run, as plain JSON."""
+
+    activities: Sequence[Mapping[str, Any]]
+
+
 ToolCall: TypeAlias = Call | RunCode | SearchFiles
 
 
@@ -172,5 +207,7 @@ class Parallel:
         self.step_id = step_id
 
 
-Action: TypeAlias = Say | Parallel | Call | RunCode | SearchFiles | Fail | Incomplete | Wait
+Action: TypeAlias = (
+    Say | Parallel | Call | RunCode | SearchFiles | CallMcp | Activities | Fail | Incomplete | Wait
+)
 """Anything that a script may yield."""

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from asyncruns.emulator.actions import (
     Call,
     Citation,
-    FilePath,
     ImageFile,
     ImageURL,
     Refusal,
     RunCode,
     SearchFiles,
     Text,
+    URLCitation,
 )
 from asyncruns.emulator.records import Json, encode
 from asyncruns.emulator.tokens import pieces, whole
@@ -27,7 +27,7 @@ from asyncruns.emulator.tokens import pieces, whole
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from asyncruns.emulator.actions import Part, Pieces, ToolCall
+    from asyncruns.emulator.actions import Annotation, Part, Pieces, ToolCall
 
 
 class Growing:
@@ -191,7 +191,9 @@ def _marks(part: Text) -> list[Json]:
     return marks
 
 
-def _annotation(annotation: Citation | FilePath) -> tuple[str, Json]:
+def _annotation(annotation: Annotation) -> tuple[str, Json]:
+    if isinstance(annotation, URLCitation):
+        return "url_citation", {"url": annotation.url, "title": annotation.title}
     if isinstance(annotation, Citation):
         return "file_citation", {"file_id": annotation.file_id, "quote": annotation.quote}
     return "file_path", {"file_id": annotation.file_id}

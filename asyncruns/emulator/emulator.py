@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncruns.emulator import requests
 from asyncruns.emulator.clock import Clock
+from asyncruns.emulator.dialects import dialect_of
 from asyncruns.emulator.endpoints import Endpoints
+from asyncruns.emulator.faults import Faults
 from asyncruns.emulator.ids import Ids
-from asyncruns.emulator.performance import perform
 from asyncruns.emulator.records import Json, encode
 from asyncruns.emulator.scripts import Script, use_every_tool
 from asyncruns.emulator.server import HOST, Server
@@ -18,9 +19,11 @@ from asyncruns.emulator.store import Store
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Iterable
     from types import TracebackType
     from typing import Self
 
+    from asyncruns.emulator.faults import Fault
     from asyncruns.emulator.server import Request
 
 RUN_LIFETIME = 600
@@ -38,7 +41,9 @@ class Emulator:
     bring; without it any key, or none, will do. `port` 0 takes a free one. With `ssl_context` it
     speaks TLS. `token_rate` is the deltas per second of each run; None is as fast as possible.
     `clock` is the time of the server's objects, expiry and waits. `poll_after_ms` is sent as
-    `openai-poll-after-ms` when a run is retrieved. The same `seed` gives the same ids.
+    `openai-poll-after-ms` when a run is retrieved. The same `seed` gives the same ids. `faults` is
+    what goes wrong with requests (see `Fault`), `dialect` whose server it speaks like: `plain`,
+    `reference`, `azure`, `litellm`, `open-assistant-api`, `astra` or `v1`.
 
     Runs go on in tasks of the block's event loop; leaving the block stops them and closes every
     connection.
@@ -56,19 +61,25 @@ class Emulator:
         poll_after_ms: int | None = None,
         run_lifetime: float = RUN_LIFETIME,
         seed: int = 0,
+        faults: Iterable[Fault] = (),
+        dialect: str = "plain",
     ) -> None:
+        self._dialect = dialect_of(dialect)
         self.clock = clock or Clock()
         self._stage = Stage(clock=self.clock, ids=Ids(seed), token_rate=token_rate)
         self._store = Store(self._stage, run_lifetime=run_lifetime)
-        self._endpoints = Endpoints(self._store, script, poll_after_ms)
+        self._endpoints = Endpoints(self._store, script, poll_after_ms, self._dialect.script)
         self._server = Server(
             self._endpoints,
             api_key=api_key,
             port=port,
             ssl_context=ssl_context,
             seed=seed,
+            clock=self.clock,
+            dialect=self._dialect,
             on_shutdown=self._stop_runs,
         )
+        self.faults = tuple(faults)
         self._scheme = "http" if ssl_context is None else "https"
         self._port = port
 
@@ -102,6 +113,20 @@ class Emulator:
     def requests(self) -> list[Request]:
         """The requests so far, in the order of their arrival; the list may be cleared."""
         return self._server.requests
+
+    @property
+    def connections(self) -> int:
+        """How many connections of clients are open."""
+        return self._server.connections
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """What goes wrong with requests from now on; setting it counts them from 0."""
+        return self._server.faults.all
+
+    @faults.setter
+    def faults(self, faults: Iterable[Fault]) -> None:
+        self._server.faults = Faults(faults)
 
     @property
     def script(self) -> Script:
@@ -171,7 +196,7 @@ class Emulator:
         body = _body({"assistant_id": assistant_id, **fields}, requests.CreateRun)
         thread = self._store.thread(thread_id)
         run = self._store.new_run(thread, self._store.assistant(assistant_id), body, id)
-        run.start(perform(run, script or self.script))
+        run.start(self._endpoints.performance(run, script))
         await run.settled.wait()
         return copy.deepcopy(run.record)
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET
 
 from asyncruns.emulator import records, requests
-from asyncruns.emulator.errors import bad_request
+from asyncruns.emulator.errors import bad_request, missing
 from asyncruns.emulator.pages import page
 from asyncruns.emulator.performance import perform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
 
     from asyncruns.emulator.life import LiveRun
     from asyncruns.emulator.records import Json
@@ -55,10 +55,22 @@ def answer(record: Json) -> Answer:
 class Endpoints:
     """The API on one store."""
 
-    def __init__(self, store: Store, script: Script, poll_after_ms: int | None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        script: Script,
+        poll_after_ms: int | None,
+        adapt: Callable[[Script], Script] | None = None,
+    ) -> None:
         self.store = store
         self.script = script
         self.poll_after_ms = poll_after_ms
+        self._adapt = adapt
+
+    def performance(self, run: LiveRun, script: Script | None = None) -> Coroutine[Any, Any, None]:
+        """Return the script at work on a run: the one for all runs unless another is given."""
+        script = script or self.script
+        return perform(run, script if self._adapt is None else self._adapt(script))
 
     # Assistants
 
@@ -198,9 +210,15 @@ class Endpoints:
     def submit_tool_outputs(self, asked: Asked, thread_id: str, run_id: str) -> Answer:
         """POST /threads/{thread_id}/runs/{run_id}/submit_tool_outputs."""
         body = requests.decode(asked.body, requests.SubmitToolOutputs)
+        if body.tool_outputs is UNSET and body.tool_approvals is UNSET:
+            raise missing("tool_outputs")
         run = self.store.run(thread_id, run_id)
-        outputs = [(output.tool_call_id, output.output) for output in body.tool_outputs]
-        stream = run.submit(outputs, stream=bool(body.stream))
+        if body.tool_approvals is not UNSET:
+            approvals = [(one.tool_call_id, one.approve) for one in body.tool_approvals]
+            stream = run.approve(approvals, stream=bool(body.stream))
+        else:
+            outputs = [(one.tool_call_id, one.output) for one in body.tool_outputs or ()]
+            stream = run.submit(outputs, stream=bool(body.stream))
         return answer(run.record) if stream is None else Answer(stream=stream)
 
     # Steps
@@ -225,7 +243,7 @@ class Endpoints:
     ) -> Answer:
         """Start a run; answer with its events, or with the run as it is before the first."""
         events = run.subscribe() if stream else None
-        run.start(perform(run, self.script))
+        run.start(self.performance(run))
         if events is None:
             return answer(run.record)
         if new_thread is not None:

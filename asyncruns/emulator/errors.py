@@ -15,12 +15,14 @@ class ApiError(Exception):
         *,
         param: str | None = None,
         code: str | None = None,
+        type: str = "invalid_request_error",  # noqa: A002 -- the wire's own name for it
     ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.param = param
         self.code = code
+        self.type = type
 
     @property
     def body(self) -> dict[str, Any]:
@@ -28,7 +30,7 @@ class ApiError(Exception):
         return {
             "error": {
                 "message": self.message,
-                "type": "invalid_request_error",
+                "type": self.type,
                 "param": self.param,
                 "code": self.code,
             }
@@ -38,6 +40,13 @@ class ApiError(Exception):
 def bad_request(message: str, *, param: str | None = None, code: str | None = None) -> ApiError:
     """Return a 400."""
     return ApiError(400, message, param=param, code=code)
+
+
+def missing(param: str) -> ApiError:
+    """Return the 400 for a parameter that was left out."""
+    return bad_request(
+        f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter"
+    )
 
 
 def not_found(kind: str, wanted: str) -> ApiError:

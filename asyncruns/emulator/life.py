@@ -19,7 +19,7 @@ from asyncruns.emulator.streams import Subscription
 from asyncruns.emulator.tokens import estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Coroutine, Mapping, Sequence
     from typing import Any
 
     from asyncruns.emulator.records import Json
@@ -79,7 +79,8 @@ class LiveRun:
         self._step: Draft | None = None
         self._message: Draft | None = None
         self._calls: list[Json] = []
-        self._outputs: asyncio.Future[list[str]] | None = None
+        self._answers: asyncio.Future[list[Any]] | None = None
+        self._asked = ""
         self._task: asyncio.Task[None] | None = None
         self._timer = stage.clock.call_at(record["expires_at"], partial(self.end, "expired"))
         self._prompt_tokens = 0
@@ -123,25 +124,38 @@ class LiveRun:
 
         Returns the events from here on if `stream`. Raises ApiError (400).
         """
-        if self._outputs is None or self.record["status"] != "requires_action":
-            raise bad_request(
-                f"Runs in status '{self.record['status']}' do not accept tool outputs."
-            )
-        expected = [call["id"] for call in self._calls]
-        got = [call_id for call_id, _ in outputs]
-        if sorted(expected) != sorted(got):
-            raise bad_request(
-                f"Expected tool outputs for call_ids {expected}, got {got}.", param="tool_outputs"
-            )
-        events = self.subscribe() if stream else None
+        self._check_answers("tool_outputs", outputs)
         answers = dict(outputs)
         for call in self._calls:
             call["function"]["output"] = answers[call["id"]]
+        return self._go_on_with(answers, stream=stream)
+
+    def approve(
+        self, approvals: Sequence[tuple[str, bool]], *, stream: bool
+    ) -> Subscription | None:
+        """Say of each call that the run asks about whether it is approved; as `submit`."""
+        self._check_answers("tool_approvals", approvals)
+        return self._go_on_with(dict(approvals), stream=stream)
+
+    def _check_answers(self, param: str, answers: Sequence[tuple[str, object]]) -> None:
+        words = param.replace("_", " ")
+        if self._asked != param or self.record["status"] != "requires_action":
+            raise bad_request(f"Runs in status '{self.record['status']}' do not accept {words}.")
+        expected = [call["id"] for call in self._calls]
+        got = [call_id for call_id, _ in answers]
+        if sorted(expected) != sorted(got):
+            raise bad_request(f"Expected {words} for call_ids {expected}, got {got}.", param=param)
+
+    def _go_on_with(self, answers: Mapping[str, object], *, stream: bool) -> Subscription | None:
+        events = self.subscribe() if stream else None
         self.settled.clear()
         self.record["required_action"] = None
-        self.end_step()
+        if self._asked == "tool_outputs":
+            self.end_step()
+        self._asked = ""
         self._enter("queued")
-        self._outputs.set_result([answers[call_id] for call_id in expected])
+        if self._answers is not None:
+            self._answers.set_result([answers[call["id"]] for call in self._calls])
         return events
 
     def cancel(self) -> None:
@@ -212,19 +226,26 @@ class LiveRun:
     async def ask(self, calls: list[Json]) -> list[str]:
         """Wait for the client to answer these calls of the open step; return the outputs."""
         self.settle()
-        self._calls = calls
-        self._outputs = asyncio.get_running_loop().create_future()
         asked = [{**call, "function": _asked(call["function"])} for call in calls]
-        self.record["required_action"] = {
-            "type": "submit_tool_outputs",
-            "submit_tool_outputs": {"tool_calls": asked},
-        }
+        return await self._pause("submit_tool_outputs", "tool_outputs", calls, asked)
+
+    async def ask_approval(self, calls: list[Json]) -> list[bool]:
+        """Wait for the client to approve these calls of the open step; return what it says."""
+        asked = [{name: call[name] for name in call if name != "output"} for call in calls]
+        return await self._pause("submit_tool_approval", "tool_approvals", calls, asked)
+
+    async def _pause(
+        self, action: str, param: str, calls: list[Json], asked: list[Json]
+    ) -> list[Any]:
+        self._calls, self._asked = calls, param
+        self._answers = asyncio.get_running_loop().create_future()
+        self.record["required_action"] = {"type": action, action: {"tool_calls": asked}}
         self._enter("requires_action")
         self._finish_streams()
         self.settled.set()
-        outputs = await self._outputs
+        answers = await self._answers
         self._go_on()
-        return outputs
+        return answers
 
     async def wait(self, seconds: float) -> None:
         """Let so many seconds of the emulator's clock pass."""

@@ -8,7 +8,9 @@ from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any
 
 from asyncruns.emulator.actions import (
+    Activities,
     Call,
+    CallMcp,
     Fail,
     Incomplete,
     Parallel,
@@ -18,6 +20,7 @@ from asyncruns.emulator.actions import (
     Wait,
 )
 from asyncruns.emulator.drafts import call_deltas, part_deltas
+from asyncruns.emulator.records import encode
 from asyncruns.emulator.scripts import Context
 
 if TYPE_CHECKING:
@@ -110,6 +113,38 @@ async def _use_tool(run: LiveRun, call: Call | RunCode | SearchFiles) -> str | N
     return outputs[0] if outputs else None
 
 
+async def _call_mcp(run: LiveRun, mcp: CallMcp) -> bool:
+    """Call a tool of a server of the server; whether it was approved."""
+    draft = run.begin_step({"type": "tool_calls", "tool_calls": []}, None)
+    call = {
+        "id": mcp.id or run.stage.ids.new("call"),
+        "type": "mcp",
+        "server_label": mcp.server_label,
+        "name": mcp.name,
+        "arguments": encode(mcp.arguments).decode(),
+        "output": None,
+    }
+    await run.emit_delta(draft, _calls_delta({"index": 0, **call}))
+    draft.record["step_details"]["tool_calls"].append(call)
+    approved = (await run.ask_approval([call]))[0] if mcp.approval else True
+    run.end_step()
+    if approved:
+        call["output"] = mcp.output
+        late = {"index": 0, "id": call["id"], "type": "mcp", "output": mcp.output}
+        await run.emit_delta(draft, _calls_delta(late))
+    return approved
+
+
+def _calls_delta(piece: Json) -> Json:
+    return {"step_details": {"type": "tool_calls", "tool_calls": [piece]}}
+
+
+async def _show(run: LiveRun, shown: Activities) -> None:
+    activities = [dict(activity) for activity in shown.activities]
+    run.begin_step({"type": "activities", "activities": activities}, None)
+    run.end_step()
+
+
 async def _fail(run: LiveRun, fail: Fail) -> None:
     run.end("failed", error={"code": fail.code, "message": fail.message})
 
@@ -128,6 +163,8 @@ _ACTIONS: Mapping[type, Callable[[LiveRun, Any], Awaitable[Any]]] = {
     Call: _use_tool,
     RunCode: _use_tool,
     SearchFiles: _use_tool,
+    CallMcp: _call_mcp,
+    Activities: _show,
     Fail: _fail,
     Incomplete: _leave_incomplete,
     Wait: _wait,

@@ -349,10 +349,19 @@ class ToolOutput(Body, kw_only=True):
     output: str = ""
 
 
-class SubmitToolOutputs(Body, kw_only=True):
-    """The answers to all calls of a run that requires action."""
+class ToolApproval(Body, kw_only=True):
+    """Whether a call may be made (Azure)."""
 
-    tool_outputs: list[ToolOutput]
+    tool_call_id: str
+    approve: bool
+    headers: dict[str, str] | None = None
+
+
+class SubmitToolOutputs(Body, kw_only=True):
+    """The answers to all calls of a run that requires action: outputs, or else approvals."""
+
+    tool_outputs: list[ToolOutput] | UnsetType = UNSET
+    tool_approvals: list[ToolApproval] | UnsetType = UNSET
     stream: bool | None = None
 
 

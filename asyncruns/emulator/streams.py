@@ -1,16 +1,23 @@
-"""A run's events to the bytes of one HTTP answer."""
+"""A run's events to the bytes of one HTTP answer.
+
+All bytes of all streams pass `send`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
-
-from aiohttp import ClientConnectionResetError, web
+from collections.abc import Callable
+from contextlib import aclosing, suppress
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from asyncruns.emulator.records import encode, without_content
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from aiohttp import web
+
     from asyncruns.emulator.records import Json
 
 
@@ -63,24 +70,44 @@ class Subscription:
         self._news.set()
 
 
+EVENT_STREAM = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
+"""The headers of a stream."""
+
+Framing: TypeAlias = Callable[[Event], bytes]
+"""An event as it goes over the wire."""
+
+
 def frame(event: Event) -> bytes:
-    """Return an event as it goes over the wire."""
+    """Return an event as a frame with a name."""
     return b"event: %b\ndata: %b\n\n" % (event.name.encode(), event.data)
 
 
-async def send(request: web.Request, subscription: Subscription) -> web.StreamResponse:
-    """Write the events as they come, one HTTP chunk each, until the subscription closes.
+async def events_of(subscription: Subscription) -> AsyncGenerator[Event, None]:
+    """Give the events as they come, until the subscription closes."""
+    while (event := await subscription.next()) is not None:
+        yield event
 
-    All bytes of all streams pass here. A client that goes away stops only the writing.
+
+async def framed(
+    events: AsyncGenerator[Event, None], framing: Framing
+) -> AsyncGenerator[bytes, None]:
+    """Give the events as they go over the wire."""
+    async with aclosing(events):
+        async for event in events:
+            yield framing(event)
+
+
+async def send(
+    request: web.Request, pieces: AsyncGenerator[bytes, None], response: web.StreamResponse
+) -> web.StreamResponse:
+    """Write the pieces of a body as they come; of a stream, one HTTP chunk each.
+
+    A client that goes away stops only the writing.
     """
-    response = web.StreamResponse(
-        headers={"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
-    )
-    try:
-        await response.prepare(request)
-        while (event := await subscription.next()) is not None:
-            await response.write(frame(event))
-        await response.write_eof()
-    except ClientConnectionResetError:
-        subscription.close()
+    async with aclosing(pieces):
+        with suppress(ConnectionError):
+            await response.prepare(request)
+            async for piece in pieces:
+                await response.write(piece)
+            await response.write_eof()
     return response

@@ -38,7 +38,7 @@ class Resource:
     async def _delete(
         self, decode: Callable[[bytes], AnswerT], object_id: str, request: Request
     ) -> AnswerT:
-        # No body comes where an earlier attempt, whose answer was lost, has deleted it.
+        # No body comes with a 204, and where an earlier attempt, of which nothing came, did it.
         gone = to_json({"id": object_id, "deleted": True})
         return await self._ask(lambda body: decode(body or gone), request)
 

@@ -12,7 +12,15 @@ from asyncruns.attach import SETTLED, poll
 from asyncruns.cancellation import cancel_run
 from asyncruns.dedupe import DEDUPE_KEY, with_dedupe_key
 from asyncruns.errors import AsyncRunsError, MaxRoundsExceeded, RunTimeoutError, ToolError
-from asyncruns.models import Message, ObjectDecoder, Run, RunStep
+from asyncruns.models import (
+    Message,
+    MessageCreationStepDetails,
+    ObjectDecoder,
+    Run,
+    RunStep,
+    ToolCallsStepDetails,
+    to_dict,
+)
 from asyncruns.options import StreamOptions
 from asyncruns.pages import MESSAGE_PAGE, RUN_PAGE, RUN_STEP_PAGE, Paginator, read_answer
 from asyncruns.resources._base import request_of
@@ -34,6 +42,7 @@ __all__ = [
     "RunAttachment",
     "RunControl",
     "RunCreation",
+    "RunSubmission",
     "creator_of",
     "run_path",
     "runs_path",
@@ -152,6 +161,44 @@ class RunAttachment(RunControl):
     async def open(self) -> ByteStream | Run:
         """Give the run, to be followed by polling."""
         return Run(id=self._run_id, thread_id=self._thread_id, status="unknown")
+
+
+class RunSubmission(RunControl):
+    """The requests of a run that goes on with the outputs of its calls.
+
+    The stream that a submit opens tells nothing from before it, and neither do these lists: they
+    begin with the step whose calls are answered.
+    """
+
+    def __init__(
+        self, transport: Transport, params: Mapping[str, Any], *, thread_id: str, run_id: str
+    ) -> None:
+        start = submission(run_path(thread_id, run_id), params)
+        super().__init__(transport, start, params, thread_id=thread_id, run_id=run_id)
+        self._calls = {to_dict(output).get("tool_call_id") for output in params["tool_outputs"]}
+        self._earlier: set[str | None] = set()
+
+    async def list_steps(self, thread_id: str, run_id: str) -> list[RunStep]:
+        """Give the run's steps from the answered one on, oldest first."""
+        steps = await super().list_steps(thread_id, run_id)
+        first = next((n for n, step in enumerate(steps) if self._answers(step)), 0)
+        details = [step.step_details for step in steps[:first]]
+        self._earlier = {
+            detail.message_creation.message_id
+            for detail in details
+            if isinstance(detail, MessageCreationStepDetails)
+        }
+        return steps[first:]
+
+    async def list_messages(self, thread_id: str, run_id: str) -> list[Message]:
+        """Give the run's messages but for those of earlier steps, oldest first."""
+        messages = await super().list_messages(thread_id, run_id)
+        return [message for message in messages if message.id not in self._earlier]
+
+    def _answers(self, step: RunStep) -> bool:
+        details = step.step_details
+        calls = details.tool_calls if isinstance(details, ToolCallsStepDetails) else ()
+        return any(call.id in self._calls for call in calls)
 
 
 class RunCreation(RunControl):

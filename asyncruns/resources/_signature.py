@@ -1,8 +1,10 @@
 """`**params: Unpack[…]` to a signature that shows, and at a call checks, every keyword."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from collections.abc import Set as AbstractSet
 from functools import wraps
+from inspect import iscoroutinefunction
 from typing import Any, ParamSpec, Required, TypeVar, get_args, get_origin
 
 from msgspec import UNSET
@@ -19,8 +21,8 @@ def keywords(method: Callable[P, R]) -> Callable[P, R]:
     """Spell out the keywords that a method takes as `**params: Unpack[SomeTypedDict]`.
 
     `inspect.signature` and `help` show them all, and a call with an unknown keyword, or without a
-    required one, raises TypeError as any function does, before the method runs. The module must
-    not postpone its annotations.
+    required one, raises TypeError before the method runs. The module must not postpone its
+    annotations.
     """
     signature = inspect.signature(method)
     *own, variadic = signature.parameters.values()
@@ -28,14 +30,37 @@ def keywords(method: Callable[P, R]) -> Callable[P, R]:
     required = declared.__required_keys__
     known = {parameter.name for parameter in own} | declared.__annotations__.keys()
 
+    def check(keywords: AbstractSet[str]) -> None:
+        if not required <= keywords <= known:
+            raise TypeError(_complaint(method, keywords - known, required - keywords))
+
+    # A coroutine function stays one: whoever wraps it, to try again or to trace, looks for that.
+    call: Any = (
+        _checked_async(method, check) if iscoroutinefunction(method) else _checked(method, check)
+    )
+    parameters = [*own, *_parameters(declared)]
+    call.__signature__ = signature.replace(parameters=parameters)
+    checked: Callable[P, R] = call
+    return checked
+
+
+def _checked(method: Callable[P, R], check: Callable[[AbstractSet[str]], None]) -> Any:
     @wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        if not required <= kwargs.keys() <= known:
-            raise TypeError(_complaint(method, kwargs.keys() - known, required - kwargs.keys()))
+        check(kwargs.keys())
         return method(*args, **kwargs)
 
-    parameters = [*own, *_parameters(declared)]
-    call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return call
+
+
+def _checked_async(
+    method: Callable[P, Awaitable[R]], check: Callable[[AbstractSet[str]], None]
+) -> Any:
+    @wraps(method)
+    async def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        check(kwargs.keys())
+        return await method(*args, **kwargs)
+
     return call
 
 
@@ -57,7 +82,9 @@ def _parameters(declared: Any) -> list[inspect.Parameter]:
     ]
 
 
-def _complaint(method: Callable[..., object], unknown: set[str], missing: set[str]) -> str:
+def _complaint(
+    method: Callable[..., object], unknown: AbstractSet[str], missing: AbstractSet[str]
+) -> str:
     name = method.__qualname__
     if unknown:
         return f"{name}() got an unexpected keyword argument {min(unknown)!r}"

@@ -9,6 +9,7 @@ sent; None is sent as null. Objects are taken as structs of `asyncruns.models` o
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, Required, TypedDict
 
+from asyncruns.calls import ToolErrorPolicy
 from asyncruns.models import (
     AssistantTool,
     AssistantToolChoiceOption,
@@ -23,7 +24,7 @@ from asyncruns.models import (
 from asyncruns.options import StreamOptions
 from asyncruns.resources._creation import CreationOptions
 from asyncruns.timeouts import Timeout
-from asyncruns.toolset import ToolErrorPolicy, Toolset
+from asyncruns.toolset import Toolset
 
 __all__ = [
     "LOCAL",

@@ -16,6 +16,7 @@ from asyncruns.resources._control import (
     RunAttachment,
     RunControl,
     RunCreation,
+    RunSubmission,
     run_path,
     runs_path,
     stream_of,
@@ -157,14 +158,11 @@ class Runs(Resource):
 
         With `stream=True`, give the stream of what the run does then, opened.
         """
-        outputs = {"tool_outputs": [*tool_outputs], "stream": stream}
-        request = submission(run_path(thread_id, run_id), {**outputs, **params})
+        outputs = {"tool_outputs": [*tool_outputs], "stream": stream, **params}
         if stream is True:
-            control = RunControl(
-                self._transport, request, params, thread_id=thread_id, run_id=run_id
-            )
+            control = RunSubmission(self._transport, outputs, thread_id=thread_id, run_id=run_id)
             return await stream_of(control).__aenter__()
-        return await self._ask(RUN, request)
+        return await self._ask(RUN, submission(run_path(thread_id, run_id), outputs))
 
     @keywords
     def stream(self, *, thread_id: str, **params: Unpack[RunStreamParams]) -> RunStream:
@@ -237,10 +235,9 @@ class Runs(Resource):
         **params: Unpack[SubmitStreamParams],
     ) -> RunStream:
         """Submit the outputs of all calls that a run waits for, and stream what it does then."""
-        outputs = {"tool_outputs": [*tool_outputs], "stream": True}
-        request = submission(run_path(thread_id, run_id), {**params, **outputs})
+        outputs = {**params, "tool_outputs": [*tool_outputs], "stream": True}
         return stream_of(
-            RunControl(self._transport, request, params, thread_id=thread_id, run_id=run_id)
+            RunSubmission(self._transport, outputs, thread_id=thread_id, run_id=run_id)
         )
 
 

@@ -274,3 +274,44 @@ async def test_any_client_takes_an_azure_token_as_its_key() -> None:
         async with Client(api_key=key, base_url=server.url) as client:
             await client.request("GET", "/x")
         assert server.requests[0].headers["authorization"] == f"Bearer {SECRET}-1"
+
+
+@pytest.mark.anyio
+async def test_a_token_that_still_holds_is_sent_where_renewing_fails() -> None:
+    class Failing:
+        clock, asked = Clock(), 0
+
+        async def get_token(self, *_scopes: str, **_options: Any) -> AccessToken:
+            self.asked += 1
+            if self.asked > 1:
+                raise RuntimeError("the directory is down")
+            return AccessToken(SECRET, int(self.clock.now) + 3600)
+
+    credential = Failing()
+    token = AzureToken(credential, COGNITIVE, clock=credential.clock)
+    await token.headers()
+    credential.clock.now += 3400
+    assert await token.headers() == {"Authorization": f"Bearer {SECRET}"}
+    assert credential.asked == 2
+    credential.clock.now += 300
+    with pytest.raises(RuntimeError, match="the directory is down"):
+        await token.headers()
+
+
+def test_what_is_no_credential_or_no_resource_is_said() -> None:
+    options: Any = {"azure_endpoint": ENDPOINT, "api_version": "v"}
+    with pytest.raises(TypeError, match=r"credential must be .* not str"):
+        AzureClient(**options, credential="token")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="without /deployments/"):
+        AzureClient(
+            azure_endpoint=f"{ENDPOINT}/openai/deployments/gpt", api_version="v", api_key=SECRET
+        )
+    with pytest.raises(ValueError, match=r"pass one of azure_ad_token, .*, credential$"):
+        AzureClient(project_endpoint="https://x.services.ai.azure.com/api/projects/p")
+
+
+@pytest.mark.anyio
+async def test_a_provider_of_something_else_is_said() -> None:
+    async with Client(api_key=lambda: b"key", base_url="http://127.0.0.1:9") as client:  # type: ignore[arg-type,return-value]
+        with pytest.raises(AsyncRunsError, match="must be a string, not bytes"):
+            await client.threads.retrieve("t")

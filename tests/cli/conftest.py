@@ -95,6 +95,10 @@ class Terminal:
         while wanted not in self.written:
             assert self._read(), f"{wanted!r} is not in {self.written!r}"
 
+    def write(self, keys: bytes) -> None:
+        """Type."""
+        os.write(self._screen, keys)
+
     def end(self) -> tuple[int, str]:
         """Read to the process's end; give its exit code and what it has written."""
         while self._read():

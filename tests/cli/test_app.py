@@ -53,7 +53,7 @@ def test_help_of_a_command_is_its_own(run: Run) -> None:
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        ("asyncruns runs s", ["steps", "submit-tool-outputs"]),
+        ("asyncruns runs s", ["steps", "stream", "submit-tool-outputs"]),
         ("asyncruns beta:threads:runs list --order ", ["asc", "desc"]),
     ],
 )

@@ -40,6 +40,12 @@ class Ask(Protocol):
     def __call__(self, line: str, *, typed: str | None = None) -> Ended: ...
 
 
+class Printed(Protocol):
+    """Run a command line, and give the JSON that it prints."""
+
+    def __call__(self, line: str, *, typed: str | None = None) -> Any: ...
+
+
 @pytest.fixture
 def fresh() -> Generator[House]:
     with opened() as house:
@@ -66,6 +72,18 @@ def ask(house: House, run: Run) -> Ask:
         return run(*shlex.split(line), typed=typed, OPENAI_BASE_URL=address, OPENAI_API_KEY="any")
 
     return ask
+
+
+@pytest.fixture
+def printed(ask: Ask) -> Printed:
+    """Run a command line that goes well, and decode what it prints."""
+
+    def printed(line: str, *, typed: str | None = None) -> Any:
+        ended = ask(line, typed=typed)
+        assert (ended.code, ended.stderr) == (0, ""), line
+        return json.loads(ended.stdout)
+
+    return printed
 
 
 @pytest.mark.parametrize(("example", "path"), EXAMPLES.items())
@@ -133,18 +151,37 @@ def test_the_commands_of_the_readme_run_as_they_stand(fresh: House, run: Run) ->
     ]
 
 
-def test_threads_and_messages_from_their_creation_to_their_end(ask: Ask) -> None:
-    def printed(line: str, *, typed: str | None = None) -> Any:
-        ended = ask(line, typed=typed)
-        assert (ended.code, ended.stderr) == (0, ""), line
-        return json.loads(ended.stdout)
+def test_azure_is_asked_where_the_environment_names_it(house: House, run: Run) -> None:
+    house.emulator.requests.clear()
+    ended = run(
+        *("runs", "list", "--thread-id", "thread_id", "--format", "jsonl"),
+        AZURE_OPENAI_ENDPOINT=house.emulator.origin,
+        AZURE_OPENAI_API_KEY="key-of-azure",
+        OPENAI_API_VERSION="2025-03-01-preview",
+    )
+    assert (ended.code, ended.stderr) == (0, "")
+    (asked,) = house.emulator.requests
+    assert (asked.path, dict(asked.query)) == (
+        "/openai/threads/thread_id/runs",
+        {"api-version": "2025-03-01-preview"},
+    )
+    assert asked.headers["api-key"] == "key-of-azure"
 
+
+def test_threads_from_their_creation_to_their_end(printed: Printed) -> None:
     thread = printed("threads create --message.role user --message.content Hi --metadata.a b")
     at = f"--thread-id {thread['id']}"
     assert printed(f"beta:threads retrieve {at}") == thread
     changed = printed(f"threads update {at}", typed='{"metadata": {"c": "d"}}')
     assert changed == {**thread, "metadata": {"c": "d"}}
 
+    assert printed(f"threads delete {at}")["deleted"] is True
+
+
+def test_messages_from_their_creation_to_their_end(printed: Printed, house: House) -> None:
+    thread = house.emulator.add_thread()
+
+    at = f"--thread-id {thread['id']}"
     message = printed(f"messages create {at} --role user --content 'How are you?'")
     one = f"{at} --message-id {message['id']}"
     assert printed(f"beta:threads:messages retrieve {one}") == message
@@ -156,15 +193,9 @@ def test_threads_and_messages_from_their_creation_to_their_end(ask: Ask) -> None
         "object": "thread.message.deleted",
         "deleted": True,
     }
-    assert printed(f"threads delete {at}")["deleted"] is True
 
 
-def test_assistants_from_their_creation_to_their_end(ask: Ask) -> None:
-    def printed(line: str) -> Any:
-        ended = ask(line)
-        assert (ended.code, ended.stderr) == (0, ""), line
-        return json.loads(ended.stdout)
-
+def test_assistants_from_their_creation_to_their_end(printed: Printed) -> None:
     made = printed("beta:assistants create --model gpt-4o --tool.type code_interpreter --top-p 1")
     one = f"--assistant-id {made['id']}"
     assert printed(f"assistants retrieve {one}") == made

@@ -61,7 +61,7 @@ def created(*words: str) -> dict[str, Any]:
 @pytest.mark.parametrize("resource", RESOURCES)
 def test_every_parameter_has_its_flag_and_every_flag_its_parameter(resource: str) -> None:
     methods = attrgetter(resource)(Client(api_key=""))
-    for name in dir(methods.with_raw_response):  # each method that sends one request
+    for name in vars(methods.with_raw_response):  # each method that sends one request
         command = RESOURCES[resource].commands[name.replace("_", "-")]
         assert isinstance(command, RequestCommand)
         taken = inspect.signature(getattr(methods, name)).parameters.items()
@@ -235,8 +235,10 @@ def test_the_content_of_a_message_is_text_or_parts_and_both_come_from_files(
         ("--truncation-strategy []", "expected an object, got a list"),
         ("--tool-choice [1]", "expected an object, got a list"),
         ("--tool-choice auto --tool-choice.type x", "'auto' has no field 'type'"),
-        ('--tool {"a":\n1,}', "not JSON at line 2, column 3"),
-        (f"--tool {'[' * 5000}", "the JSON is nested too deeply"),
+        ('--tool {"a":\n1:1}', "not JSON at line 2, column 2"),
+        (f"--tool {'[' * 5000}{']' * 5000}", "the JSON is nested more than 200 levels deep"),
+        (f"--tool {'[' * 201}{']' * 201}", "the JSON is nested more than 200 levels deep"),
+        ('--metadata {"a":1e999}', "it has a number that is too large"),
         ("--tool @/nowhere/x.json", "cannot read the file '/nowhere/x.json': no such file"),
         ("--thread-id .. --model m", "expected an id, got '..'"),
         ("--active-run-deadline 0", "expected a number of seconds above 0, got '0'"),

@@ -16,6 +16,8 @@ from asyncruns import (
     CodeOutputImage,
     CodeOutputLogs,
     EventDecoder,
+    FileSearchCall,
+    FileSearchResult,
     FileSearchToolCall,
     Function,
     FunctionToolCall,
@@ -308,3 +310,59 @@ def test_a_message_of_no_step_is_shown_behind_the_steps() -> None:
         "└── - message · incomplete",
         "    Hi.",
     ]
+
+
+def test_lines_give_the_text_that_no_delta_has_brought() -> None:
+    part = b'{"type":"text","text":{"value":"%b","annotations":[]}}'
+    delta = b'{"id":"m","delta":{"content":[{"index":0,"type":"text","text":{"value":"One"}}]}}'
+    refusal = b'{"type":"refusal","refusal":"No."}'
+    content = b"%b,%b" % (part % b"One two", refusal)
+    end = b'{"id":"m","status":"completed","content":[%b]}' % content
+    assert printed(
+        ("thread.message.delta", delta),
+        ("thread.message.completed", end),
+        ("thread.message.completed", end),
+    ) == ["message        One two", "message        No."]
+
+
+def test_lines_give_a_text_anew_that_does_not_continue_its_deltas() -> None:
+    file, before, after = (
+        StringIO(),
+        *(
+            Message(
+                id="m",
+                status=status,
+                content=[TextContentBlock(text=TextOfMessage(value=text))],
+            )
+            for status, text in (("in_progress", "One two"), ("completed", "Two"))
+        ),
+    )
+    with Lines(console_of(file)) as lines:
+        for event in (*events_for(before), *events_for(after, before)):
+            lines.take(event)
+    assert file.getvalue() == "message        One two\nmessage        Two\n"
+
+
+def test_lines_say_what_a_step_has_brought_once_and_how_it_ended() -> None:
+    found = FileSearchResult(file_name="notes.txt", score=0.5)
+    step = step_with(
+        FunctionToolCall(id="c", function=Function(name="f", output="42")),
+        FileSearchToolCall(id="d", file_search=FileSearchCall(results=[found])),
+        CodeInterpreterToolCall(id="e"),
+        status="failed",
+        last_error=LastError(code="server_error", message="Sorry."),
+    )
+    frame = ("thread.run.step.failed", to_json(step))
+    assert printed(frame, frame) == [
+        "output         f → 42",
+        "output         file search → notes.txt 0.50",
+        "step           failed · server_error: Sorry.",
+    ]
+
+
+def test_a_line_of_its_own_ends_before_the_next_piece_comes() -> None:
+    file = StringIO()
+    with Lines(console_of(file)) as lines:
+        for event in events_for(Run(id="r", status="queued")):
+            lines.take(event)
+        assert file.getvalue() == "run            queued\n"

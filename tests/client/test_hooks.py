@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Self
@@ -15,6 +16,7 @@ from asyncruns import (
     APIConnectionError,
     Client,
     InternalServerError,
+    NotFoundError,
     RateLimits,
     RequestInfo,
     ResponseInfo,
@@ -106,14 +108,16 @@ async def test_a_request_is_one_line_of_the_log(caplog: pytest.LogCaptureFixture
         await client.runs.retrieve("run_1", thread_id="t", extra_query={"key": KEY})
     failed, again, done = (record.getMessage() for record in caplog.records)
     assert failed.startswith("GET /threads/t/runs/run_1: the server hung up")
-    assert failed.endswith("(attempt 1)")
+    assert re.search(r" after \d+ ms \(attempt 1\)$", failed)
     assert again == "GET /threads/t/runs/run_1 is sent again in 0.50 s (attempt 1 failed)"
     assert done.startswith("GET /threads/t/runs/run_1 -> 200 in ")
     assert done.endswith(" ms (attempt 2, request id req_2)")
     assert KEY not in caplog.text
 
 
-@pytest.mark.parametrize(("level", "shown"), [("debug", True), ("warning", False), ("odd", False)])
+@pytest.mark.parametrize(
+    ("level", "shown"), [("debug", True), ("1", True), ("warning", False), ("odd", False)]
+)
 def test_the_environment_turns_the_log_on(level: str, shown: bool) -> None:
     code = "import asyncruns.hooks as h; h.LOG.debug('a line')"
     result = subprocess.run(
@@ -124,6 +128,7 @@ def test_the_environment_turns_the_log_on(level: str, shown: bool) -> None:
         env={"ASYNCRUNS_LOG": level},
     )
     assert ("asyncruns a line" in result.stderr) is shown
+    assert ("ASYNCRUNS_LOG=odd is no level" in result.stderr) is (level == "odd")
 
 
 @pytest.mark.anyio
@@ -199,3 +204,43 @@ async def test_a_limiter_is_entered_for_retries_and_left_with_the_headers_of_a_s
         stream = await client._transport.open(Request(method="GET", path="/x"))
         assert (counter.entered, counter.left) == (2, 2)
         await stream.aclose()
+
+
+@pytest.mark.parametrize("name", ["on_request", "on_response", "on_retry"])
+def test_a_hook_that_nobody_would_await_is_refused(name: str) -> None:
+    async def hook(_: object) -> None:
+        pass
+
+    with pytest.raises(TypeError, match=f"{name} must be a plain function"):
+        Client(**{name: hook})  # type: ignore[arg-type]
+
+
+@pytest.mark.anyio
+async def test_what_a_query_holds_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
+    told: list[RequestInfo] = []
+    async with (
+        wire(answer(status="404 No")) as server,
+        client_of(server, on_request=told.append) as client,
+    ):
+        with caplog.at_level("DEBUG", "asyncruns"), pytest.raises(NotFoundError) as caught:
+            await client.request("GET", "/x?sig=SECRET")
+    assert told[0].path == "/x"
+    assert "SECRET" not in f"{caplog.text}{caught.value}{caught.value.path}"
+
+
+@pytest.mark.anyio
+async def test_a_limiter_that_counts_as_false_is_a_limiter() -> None:
+    class Empty(asyncio.Semaphore):
+        entered = 0
+
+        def __len__(self) -> int:
+            return 0
+
+        async def __aenter__(self) -> None:
+            self.entered += 1
+            await super().__aenter__()
+
+    limiter = Empty(1)
+    async with wire(answer()) as server, client_of(server, limiter=limiter) as client:
+        await client.request("GET", "/x")
+    assert limiter.entered == 1

@@ -120,3 +120,24 @@ async def test_hooks_are_added_and_the_client_itself_tells_no_more_than_before()
         ]
         await client.runs.retrieve("run_1", thread_id="t")
         assert len(told) == 6
+
+
+async def test_a_header_wins_whatever_its_case() -> None:
+    async with wire(answer(RUN)) as server:
+        async with Client(
+            api_key="", base_url=server.url, default_headers={"openai-beta": "one"}
+        ) as client:
+            other = client.with_options(default_headers={"OpenAI-Beta": "two"})
+            await client.threads.retrieve("t")
+            await other.threads.retrieve("t")
+        assert [request.headers["openai-beta"] for request in server.requests] == ["one", "two"]
+
+
+async def test_another_budget_is_one_of_its_own() -> None:
+    async with wire(FAILURE) as server, client_of(server) as client:
+        poor = client.with_options(retries=RetryPolicy(sleep=no_sleep, budget=1))
+        for options, attempts in ((poor, 2), (poor, 1), (client, 3)):
+            server.requests.clear()
+            with pytest.raises(InternalServerError):
+                await options.threads.retrieve("t")
+            assert len(server.requests) == attempts

@@ -92,6 +92,8 @@ async def test_only_methods_of_one_request_are_there() -> None:
         assert vars(raw).keys() == methods
         with pytest.raises(TypeError, match="no stream"):
             await raw.create("t", assistant_id="a", stream=True)
+        with pytest.raises(TypeError, match="takes no dedupe_key"):
+            await raw.create("t", assistant_id="a", dedupe_key="key")
         with pytest.raises(TypeError, match="unexpected keyword argument 'nope'"):
             await raw.retrieve("r", thread_id="t", nope=1)  # type: ignore[call-arg]
 

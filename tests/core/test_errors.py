@@ -13,6 +13,7 @@ import pytest
 import asyncruns.errors as errors_module
 from asyncruns.errors import (
     MAX_ERROR_BODY,
+    MAX_SHOWN,
     SNIPPET,
     ActiveRunError,
     APIConnectionError,
@@ -171,10 +172,11 @@ def test_every_form_of_body_gives_a_message(body: Any, message: str) -> None:
 
 
 def test_a_gateways_html_is_shown_with_its_content_type() -> None:
-    page = b"<html>\n  <body>Bad\tGateway</body>\n</html>" + b" x" * 1000
+    style = b"<style>" + b"p { margin: 0 }" * 100 + b"</style>"
+    page = b"<html>" + style + b"\n  <body><h1>Bad\tGateway</h1></body>\n</html>" + b" x" * 1000
     error = failed(502, page, headers={"content-type": "text/html"})
     assert type(error) is InternalServerError
-    assert error.message.startswith("text/html: <html> <body>Bad Gateway</body> </html> x x")
+    assert error.message.startswith("text/html: Bad Gateway x x")
     assert len(error.message) == len("text/html: ") + SNIPPET
 
 
@@ -234,13 +236,16 @@ def test_the_text_of_a_locked_thread_counts_only_with_status_400() -> None:
 
 
 def test_a_404_of_the_hosted_api_says_that_it_has_ended() -> None:
-    gone = failed(404, {"error": {"message": "Not found."}}, host="api.openai.com")
-    assert "ended on 2026-08-26" in gone.message
-    assert gone.message.startswith("Not found. (")
-    assert failed(404, {"error": {"message": "Not found."}}, host="example.org").message == (
-        "Not found."
-    )
-    assert "ended" not in failed(400, {"error": "no"}, host="api.openai.com").message
+    body = {"error": {"message": "Not found."}}
+    for host in ("api.openai.com", "eu.api.openai.com"):
+        for path in ("/assistants", "/threads/thread_1/runs"):
+            gone = failed(404, body, host=host, path=path)
+            assert "ended on 2026-08-26" in gone.message
+            assert gone.message.startswith("Not found. (")
+        assert failed(404, body, host=host, path="/files/f").message == "Not found."
+        assert "ended" not in failed(400, body, host=host, path="/threads").message
+    for host in ("example.org", "notapi.openai.com.example.org"):
+        assert failed(404, body, host=host, path="/threads").message == "Not found."
 
 
 MORNING = "Wed, 21 Oct 2015 07:28:00 GMT"
@@ -400,3 +405,16 @@ def test_errors_can_be_copied_and_pickled(
     twin = copied(error)
     assert type(twin) is type(error)
     assert (str(twin), twin.args, vars(twin)) == (str(error), error.args, vars(error))
+
+
+def test_the_text_of_an_error_is_one_line_of_bounded_length() -> None:
+    error = failed(400, {"error": {"message": "\x1b[31mred\r\n" + "x" * 5000}})
+    assert error.message == "\x1b[31mred\r\n" + "x" * 5000
+    assert str(error).isprintable()
+    assert len(str(error)) < MAX_SHOWN + 100
+
+
+def test_a_page_is_shown_by_its_title() -> None:
+    page = b"<html><head><title>502 Bad Gateway</title></head><body>sick</body></html>"
+    message = failed(502, page, headers={"content-type": "text/html; charset=utf-8"}).message
+    assert message == "text/html; charset=utf-8: 502 Bad Gateway sick"

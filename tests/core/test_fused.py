@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -11,12 +11,30 @@ from hypothesis import strategies as st
 
 from asyncruns.accumulator import Accumulator
 from asyncruns.errors import StreamError, StreamInterrupted
-from asyncruns.events import DoneEvent, EventDecoder
+from asyncruns.events import (
+    DoneEvent,
+    EventDecoder,
+    ThreadMessageCompleted,
+    ThreadMessageIncomplete,
+)
 from asyncruns.stream import RunStream
-from tests.core.shapes import DONE, RUNS, TEXT_RUN, encoded, frame, message_delta, run, text
+from asyncruns.unfold import has_other_text
+from tests.core.shapes import (
+    DONE,
+    RUNS,
+    TEXT_RUN,
+    encoded,
+    fold,
+    frame,
+    function,
+    message_delta,
+    run,
+    step_delta,
+    text,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from asyncruns.events import Event
 
@@ -50,12 +68,18 @@ FAULTY = {"no json", "bad index"}
 
 
 def plain(body: bytes) -> tuple[list[Event], Accumulator]:
-    """The events of a body by way of the rooms one after the other, up to done or a fault."""
+    """The events of a body by way of the rooms one after the other, up to done or a fault.
+
+    A message whose end says something else than its deltas is marked, as streams do.
+    """
     decoder, folded = EventDecoder(), Accumulator()
     events: list[Event] = []
     try:
         for part in (decoder.feed(body), decoder.close()):
             for event in part:
+                if isinstance(event, ThreadMessageCompleted | ThreadMessageIncomplete):
+                    said = folded.message(event.data.id)
+                    event.replaced = said is not None and has_other_text(event.data, said)
                 folded.apply(event)
                 events.append(event)
                 if isinstance(event, DoneEvent):
@@ -141,3 +165,18 @@ async def test_a_fault_that_no_end_replaces_interrupts_until_done() -> None:
         with pytest.raises(StreamInterrupted, match=r"thread\.message\.delta"):
             await stream.until_done()
     assert stream.messages[0].content
+
+
+PLACED = st.tuples(st.integers(0, 2), st.text(max_size=4))
+
+
+@given(st.lists(PLACED, min_size=1, max_size=12), st.integers(1, 4))
+def test_pieces_that_come_alone_fold_as_those_that_come_together(
+    pieces: list[tuple[int, str]], size: int
+) -> None:
+    def folded(size: int, kind: Callable[..., Any], delta: Callable[..., bytes]) -> Accumulator:
+        groups = [pieces[at : at + size] for at in range(0, len(pieces), size)]
+        return fold(*(delta(*(kind(*piece) for piece in group)) for group in groups))
+
+    assert folded(1, text, message_delta).messages == folded(size, text, message_delta).messages
+    assert folded(1, function, step_delta).steps == folded(size, function, step_delta).steps

@@ -199,13 +199,13 @@ async def test_until_done_leaves_deltas_undecoded_that_no_hook_gets(
     names: list[str], folds: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folded: list[Any] = []
-    apply = accumulator._MessageBuilder.apply
+    apply = parts._Text.apply
 
-    def count(self: Any, delta: Any) -> None:
-        folded.append(delta)
-        apply(self, delta)
+    def count(self: Any, piece: Any) -> None:
+        folded.append(piece)
+        apply(self, piece)
 
-    monkeypatch.setattr(accumulator._MessageBuilder, "apply", count)
+    monkeypatch.setattr(parts._Text, "apply", count)
     frames = [chunk for chunk in ANSWERED_RUN if b"thread.message.created" not in chunk]
     frames = [chunk for chunk in frames if b"thread.message.in_progress" not in chunk]
     async with RunStream(body(*frames), event_handler=handler_of(*names)) as stream:

@@ -24,6 +24,15 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 
+class Witness(RunHandler):
+    """Counts the runs whose streams have begun here."""
+
+    begun = 0
+
+    def on_run_created(self, run: Run) -> None:
+        self.begun += run.status == "queued"
+
+
 def endless(house: House, **fields: Any) -> Iterator[RunJob]:
     while True:
         yield job(house, **fields)
@@ -98,13 +107,15 @@ async def draining(
 async def test_a_cancelled_pool_gives_a_result_for_every_job_that_was_taken(
     cancels_runs: bool,
 ) -> None:
-    gate = Gate()
+    gate, witness = Gate(), Witness()
     async with opened(gate.script) as house:
         thread = house.thread()
         jobs = [job(house, f"message {n}", thread_id=thread if n % 2 else None) for n in range(100)]
-        async with RunPool(house.client, concurrency=3, cancel_on_exit=cancels_runs) as pool:
+        async with RunPool(
+            house.client, concurrency=3, cancel_on_exit=cancels_runs, event_handler=witness
+        ) as pool:
             reading = asyncio.ensure_future(read_all(pool, jobs))
-            await until(lambda: gate.waiting == 3)
+            await until(lambda: witness.begun == gate.waiting == 3)
             taken = pool.counts.waiting + pool.counts.running
             single = asyncio.ensure_future(pool.run(job(house)))
             await until(lambda: pool.counts.waiting + pool.counts.running == taken + 1)
@@ -140,9 +151,9 @@ async def test_a_job_that_is_taken_while_the_pool_is_cancelled_does_not_begin() 
 
 async def test_a_hook_that_cancels_its_task_loses_no_result() -> None:
     class Saboteur(RunHandler):
-        async def on_run_created(self, _: Run) -> None:
+        async def on_run_created(self, run: Run) -> None:
             task = asyncio.current_task()
-            assert task is not None
+            assert task is not None, run
             task.cancel()
             await asyncio.sleep(3600)
 
@@ -199,15 +210,6 @@ async def cancelled_twice(task: asyncio.Task[Any], _: anyio.CancelScope) -> None
 
 async def scope_cancelled(_: asyncio.Task[Any], scope: anyio.CancelScope) -> None:
     scope.cancel()
-
-
-class Witness(RunHandler):
-    """Counts the runs whose streams have begun here."""
-
-    begun = 0
-
-    def on_run_created(self, _: Run) -> None:
-        self.begun += 1
 
 
 async def use_map(pool: RunPool, house: House) -> None:

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from asyncruns import LastError, Run, RunFailedError, RunJob, RunResult
-from asyncruns.jobs import PARAMETERS
-from asyncruns.resources.parameters import RunParams
+from asyncruns.jobs import PARAMETERS, THREAD_PARAMETERS
+from asyncruns.resources.parameters import RequestOptions, RunParams, ThreadParams
 
 JOBS = [
     RunJob(assistant_id="a"),
@@ -30,6 +30,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"dedupe_key": ""}, "1 to 512 characters"),
     ({"dedupe_key": "k" * 513}, "1 to 512 characters"),
     ({"params": {"modle": "m"}}, "'modle'"),
+    ({"thread": {"mesages": []}}, "thread has no 'mesages', only: messages, metadata"),
     ({"params": {"assistant_id": "b"}}, "'assistant_id'"),
     (
         {"dedupe_key": "k", "params": {"metadata": {str(n): "" for n in range(16)}}},
@@ -62,8 +63,9 @@ def test_a_field_that_no_job_has_is_refused() -> None:
         msgspec.json.decode(b'{"assistant_id":"a","thread_ld":"t"}', type=RunJob)
 
 
-def test_the_parameters_are_those_of_the_endpoint() -> None:
+def test_the_parameters_are_those_of_the_endpoints() -> None:
     assert {*RunParams.__annotations__} - {"assistant_id"} == PARAMETERS
+    assert ThreadParams.__annotations__.keys() - RequestOptions.__annotations__ == THREAD_PARAMETERS
 
 
 def test_a_result_raises_what_went_wrong() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from asyncruns import AsyncRunsError, NotFoundError, RunJob, RunPool, Toolset
+from asyncruns.attempts import Attempts
 from tests.pool.house import Gate, ask_the_weather, echo, job, said_to, text_of
 from tests.stream.house import Tools, opened
 from tests.stream.proxy import CREATE
@@ -245,6 +247,15 @@ async def test_a_thread_with_many_jobs_bounds_how_many_are_taken() -> None:
             await first
             rest = [str(result.job.message) async for result in results]
             assert rest == [f"message {number}" for number in range(1, 50)]
+
+
+async def test_what_has_been_read_is_not_kept() -> None:
+    async with opened(echo) as house, RunPool(house.client, concurrency=5) as pool:
+        most = 0
+        async for _ in pool.map(job(house) for _ in range(100)):
+            if pool.counts.done % 10 == 0:
+                most = max(most, sum(isinstance(one, Attempts) for one in gc.get_objects()))
+        assert 0 < most <= 12
 
 
 async def test_results_come_while_the_next_job_is_waited_for() -> None:

@@ -15,6 +15,7 @@ from asyncruns import (
     CodeInterpreterTool,
     FileSearchTool,
     NotFoundError,
+    Toolset,
 )
 from asyncruns.emulator import Action, Call, Context, Emulator
 
@@ -83,6 +84,25 @@ async def test_a_thread_and_its_run_are_created_at_once(emulated: Client) -> Non
     async with emulated.threads.create_and_run_stream(assistant_id=assistant.id) as stream:
         final = await stream.get_final_run()
     assert final.status == "completed"
+
+
+async def test_a_stream_says_which_request_brought_it() -> None:
+    async def weather() -> str:
+        """Tell the weather."""
+        return "rain"
+
+    async with Emulator(ask) as emulator, Client(api_key="k", base_url=emulator.base_url) as client:
+        assistant = await client.assistants.create(model="m")
+        stream = client.threads.create_and_run_stream(
+            assistant_id=assistant.id, toolset=Toolset(weather)
+        )
+        assert stream.request_id is None
+        async with stream:
+            creation = emulator.requests[-1].request_id
+            assert stream.request_id == creation
+            await stream.until_done()
+        assert stream.outcome == "completed"
+        assert stream.request_id == emulator.requests[-1].request_id != creation
 
 
 async def ask(_: Context) -> AsyncGenerator[Action, str]:

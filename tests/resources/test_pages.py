@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asyncruns import APIStatusError, AsyncRunsError, Client, ListRunsResponse, to_dict
+from tests.transport.wires import answer, wire
 
 if TYPE_CHECKING:
     from tests.resources.conftest import Notebook
@@ -150,3 +151,18 @@ async def test_pages_of_every_kind_give_their_objects(client: Client, notebook: 
     for paginator in kinds:
         notebook.answers = [page("x_1", has_more=True), page("x_2", has_more=False)]
         assert [item.id async for item in paginator] == ["x_1", "x_2"]
+
+
+@pytest.mark.parametrize("body", [b'{"error":{"message":"soft fail"}}', b'{"id":"run_1"}'])
+async def test_an_answer_that_is_no_list_is_an_error_and_no_empty_page(body: bytes) -> None:
+    async with wire(answer(body)) as server, Client(api_key="", base_url=server.url) as client:
+        with pytest.raises(APIStatusError, match="the answer cannot be read") as caught:
+            await client.runs.list("t")
+        assert ("soft fail" in str(caught.value)) == (b"soft" in body)
+
+
+async def test_a_delete_without_a_body_is_done() -> None:
+    gone = answer(b"", status="204 Gone", kind=None)
+    async with wire(gone) as server, Client(api_key="", base_url=server.url) as client:
+        deleted = await client.threads.delete("thread_1")
+        assert (deleted.id, deleted.deleted) == ("thread_1", True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -125,6 +126,16 @@ def test_the_signature_shows_types_and_what_is_required() -> None:
     ],
     ids=["unknown", "missing", "missing content", "unknown in a list", "positional", "no thread"],
 )
-def test_a_wrong_call_is_a_type_error_before_anything_happens(call: Any, message: str) -> None:
+@pytest.mark.anyio
+async def test_a_wrong_call_is_a_type_error_before_anything_happens(
+    call: Any, message: str
+) -> None:
     with pytest.raises(TypeError, match=message):
-        call(Client(api_key=""))
+        await call(Client(api_key=""))
+
+
+@pytest.mark.parametrize("ours", [ours for ours, _ in PAIRS])
+def test_what_is_to_be_awaited_is_a_coroutine_function_to_those_who_wrap_it(ours: type) -> None:
+    awaited = {name for name, method in methods(ours).items() if iscoroutinefunction(method)}
+    plain = {"list", "stream", "attach", "submit_tool_outputs_stream", "create_and_run_stream"}
+    assert awaited == methods(ours).keys() - plain - {"create_and_stream"}

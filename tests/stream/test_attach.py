@@ -18,6 +18,7 @@ from asyncruns import (
     StreamInterrupted,
     ToolError,
 )
+from asyncruns.calls import calls_of
 from asyncruns.emulator import (
     Action,
     Call,
@@ -30,7 +31,7 @@ from asyncruns.emulator import (
     SearchFiles,
     Wait,
 )
-from asyncruns.toolset import Toolset, calls_of
+from asyncruns.toolset import Toolset
 from tests.stream.house import Follower, Tools, one_call, opened, say_hello, three_rounds
 from tests.stream.proxy import CANCEL, RETRIEVE, SUBMIT, Cut, answer, swallow
 from tests.transport.wires import answer as answer_of

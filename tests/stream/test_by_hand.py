@@ -16,7 +16,7 @@ from asyncruns import (
     StreamInterrupted,
     UnknownRequiredAction,
 )
-from asyncruns.toolset import ToolOutput, calls_of
+from asyncruns.calls import ToolOutput, calls_of
 from tests.stream.frames import DONE, run_frame, stream_answer
 from tests.stream.house import Follower, one_call, opened, say_hello, three_rounds
 from tests.stream.proxy import CREATE, SUBMIT, Cut, Exchange, relay, stall, swallow

@@ -15,7 +15,7 @@ from asyncruns import (
     RunTimeoutError,
     StreamInterrupted,
 )
-from asyncruns.toolset import ToolOutput
+from asyncruns.calls import ToolOutput
 from tests.stream.frames import (
     DONE,
     frame,

@@ -16,6 +16,7 @@ import msgspec
 import pytest
 
 from asyncruns import RunContext, ToolError, ToolOutput, Toolset
+from asyncruns.calls import calls_of, check_outputs
 from asyncruns.models import (
     ImageFile,
     RequiredActionFunction,
@@ -25,7 +26,6 @@ from asyncruns.models import (
     SubmitToolOutputs,
     UnknownRequiredAction,
 )
-from asyncruns.toolset import calls_of, check_outputs
 
 pytestmark = pytest.mark.anyio
 

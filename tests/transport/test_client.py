@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from asyncruns import APIConnectionError, AsyncRunsError, Client
+from asyncruns import (
+    AmbiguousRequestError,
+    APIConnectionError,
+    AsyncRunsError,
+    AzureClient,
+    Client,
+    InternalServerError,
+)
 from asyncruns.transport import Request
-from tests.transport.wires import STREAM_HEAD, answer, wire
+from tests.transport.wires import STREAM_HEAD, answer, hang, until, wire
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,7 +148,6 @@ async def test_streams_leave_room_in_a_session_s_own_limit_too(limits: Any) -> N
 @pytest.mark.parametrize(
     "url",
     [
-        "",
         "api.example/v1",
         "ftp://x/v1",
         "http://",
@@ -151,9 +157,6 @@ async def test_streams_leave_room_in_a_session_s_own_limit_too(limits: Any) -> N
     ],
 )
 def test_a_base_url_that_cannot_be_one_is_refused(url: str) -> None:
-    if not url:
-        assert "https://api.openai.com/v1" in repr(Client(base_url=url))
-        return
     with pytest.raises(ValueError, match="base_url must") as caught:
         Client(base_url=url)
     assert "u:p" not in str(caught.value)
@@ -253,3 +256,76 @@ async def test_netrc_is_never_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
             await client.request("GET", "/x")
         for request in (*server.requests, *proxy.requests):
             assert {"authorization", "proxy-authorization"}.isdisjoint(request.headers)
+
+
+def test_an_empty_base_url_does_not_send_the_key_to_another_host(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for kind in (Client, AzureClient):
+        with pytest.raises(ValueError, match="base_url is empty"):
+            kind(api_key=KEY, base_url="")
+    monkeypatch.setenv("OPENAI_BASE_URL", "")
+    assert "https://api.openai.com/v1" in repr(Client())
+
+
+@pytest.mark.anyio
+async def test_a_session_that_reads_netrc_is_refused() -> None:
+    async with aiohttp.ClientSession(trust_env=True) as session:
+        with pytest.raises(ValueError, match="trust_env=True sends what netrc holds"):
+            Client(api_key=KEY, session=session)
+
+
+@pytest.mark.parametrize("name", ["limit", "limit_per_host"])
+def test_a_limit_of_the_connector_is_max_connections(name: str) -> None:
+    with pytest.raises(ValueError, match="pass max_connections"):
+        Client(api_key=KEY, connector={name: 1})
+
+
+@pytest.mark.anyio
+async def test_closing_ends_what_waits_on_a_session_of_the_caller_s() -> None:
+    async with (
+        aiohttp.ClientSession() as session,
+        wire(hang) as server,
+    ):
+        client = Client(api_key="", base_url=server.url, session=session)
+        request = asyncio.create_task(client.threads.retrieve("t"))
+        creating = asyncio.create_task(client.runs.create("t", assistant_id="a"))
+        await until(lambda: len(server.requests) == 2)
+        await client.aclose()
+        with pytest.raises(APIConnectionError, match="the client was closed"):
+            await request
+        with pytest.raises(AmbiguousRequestError, match="the client was closed"):
+            await creating
+        assert not session.closed
+        await until(lambda: server.hung_up == 2)
+
+
+@pytest.mark.anyio
+async def test_closing_ends_the_pause_before_a_retry() -> None:
+    busy = answer(status="500 No", headers=("Retry-After: 100",))
+    async with wire(busy) as server, Client(api_key="", base_url=server.url) as client:
+        request = asyncio.create_task(client.threads.retrieve("t"))
+        await until(lambda: server.requests)
+        await asyncio.sleep(0.1)
+        await client.aclose()
+        with pytest.raises(AsyncRunsError, match="sent again after: 500") as caught:
+            await request
+        assert isinstance(caught.value.__cause__, InternalServerError)
+
+
+@pytest.mark.anyio
+async def test_no_error_holds_the_key_in_its_context_either() -> None:
+    async with (
+        wire(b"garbage\r\n\r\n") as server,
+        Client(api_key=KEY, base_url=server.url, max_retries=0) as client,
+    ):
+        with pytest.raises(APIConnectionError, match="the answer is not HTTP") as caught:
+            await client.threads.retrieve("t")
+    seen: list[BaseException] = []
+    following: list[BaseException | None] = [caught.value]
+    while following:
+        exc = following.pop()
+        if exc is not None and exc not in seen:
+            seen.append(exc)
+            following += [exc.__cause__, exc.__context__]
+    assert KEY not in "".join(map(repr, seen))

@@ -19,6 +19,7 @@ from asyncruns import (
     Client,
     LimitExceededError,
     PoolTimeoutError,
+    StreamInterrupted,
     Timeout,
 )
 from asyncruns.connections import _lasting_socket
@@ -149,7 +150,9 @@ async def test_a_host_that_does_not_accept_is_a_timeout() -> None:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         timeout = Timeout(connect=0.05)
         async with Client(api_key="", base_url=url, timeout=timeout, max_retries=0) as client:
-            with pytest.raises(APITimeoutError, match="did not accept a connection") as caught:
+            with pytest.raises(
+                APITimeoutError, match=r"within 0.05 s \(the connect timeout\)"
+            ) as caught:
                 await client.threads.create()
     assert type(caught.value) is APITimeoutError
 
@@ -161,10 +164,12 @@ async def test_a_server_that_does_not_read_is_a_timeout() -> None:
         listener.listen()  # the system takes the connection, and nobody reads from it
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         async with Client(api_key="", base_url=url, timeout=timeout, max_retries=0) as client:
-            with pytest.raises(AmbiguousRequestError):
-                await client.request("POST", "/x", body=body)
-            with pytest.raises(APITimeoutError):
-                await client.request("PUT", "/x", body=body)
+            for method in ("POST", "PUT"):
+                # Nobody can have carried out what never went out whole.
+                with pytest.raises(APITimeoutError, match="the body was not taken") as caught:
+                    await client.request(method, "/x", body=body)
+                assert not isinstance(caught.value, AmbiguousRequestError)
+                assert caught.value.retryable
 
 
 @pytest.mark.parametrize("timeout", [Timeout(pool=0.05), Timeout(total=0.05, pool=9), 0.05])
@@ -219,3 +224,34 @@ async def test_settings_of_the_connector_are_taken() -> None:
         await client.request("GET", "/x")
         assert server.connections == 2
         await until(lambda: server.hung_up == 2)
+
+
+async def test_a_compressed_stream_of_comments_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asyncruns.connections.MAX_INFLATED", 2**20)
+    packer = zlib.compressobj(wbits=31)
+    pings = packer.compress(b": ping\n\n" * 2**18) + packer.flush()
+    head = STREAM_HEAD.replace(b"X-Request", b"Content-Encoding: gzip\r\nX-Request")
+    async with (
+        wire(then_hang_up(head + chunk(pings) + chunk(b""))) as server,
+        Client(api_key="", base_url=server.url) as client,
+        client.runs.stream(thread_id="t", assistant_id="a", on_interrupt="raise") as stream,
+    ):
+        with pytest.raises(StreamInterrupted, match="the compressed stream has more than"):
+            await stream.until_done()
+
+
+@pytest.mark.parametrize(
+    "lines",
+    ["X-Long: " + "x" * 17_000, "Content-Encoding: br"],
+    ids=["a long header", "an encoding that nobody asked for"],
+)
+async def test_an_answer_that_can_never_be_read_is_not_asked_for_again(lines: str) -> None:
+    async with (
+        wire(answer(headers=(lines,))) as server,
+        Client(api_key="", base_url=server.url) as client,
+    ):
+        with pytest.raises(AsyncRunsError) as caught:
+            await client.request("GET", "/x")
+        assert len(server.requests) == 1
+    assert isinstance(caught.value, APIConnectionError)
+    assert not caught.value.retryable

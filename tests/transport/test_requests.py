@@ -219,3 +219,36 @@ async def test_cookies_are_not_kept() -> None:
         await client.request("GET", "/x")
         await client.request("GET", "/x")
         assert "cookie" not in server.requests[1].headers
+
+
+@pytest.mark.parametrize("header", ["Authorization", "api-key"])
+@pytest.mark.parametrize("place", ["client", "call"])
+async def test_a_none_leaves_the_credential_out(header: str, place: str) -> None:
+    def provider() -> str:
+        raise AssertionError("nobody needs a key")
+
+    headers: dict[str, str | None] = {header.upper(): None}
+    options = {"default_headers": headers} if place == "client" else {}
+    call = {} if place == "client" else {"extra_headers": headers}
+    (request,) = await arrived(("GET", "/x", call), api_key=provider, **options)
+    assert {"authorization", "api-key"}.isdisjoint(request.headers)
+
+
+@pytest.mark.parametrize("path", ["/%2e%2e/x", "/a/.%2E/b", "/a#b", "/a\r\nb", "//other/x"])
+async def test_a_path_that_leads_elsewhere_is_refused(path: str) -> None:
+    with pytest.raises(ValueError, match="a path below"):
+        await arrived(("GET", path, {}))
+
+
+@pytest.mark.parametrize("value", [object(), {"a": 1}, [None]])
+async def test_what_no_query_can_hold_is_a_type_error_that_names_it(value: object) -> None:
+    with pytest.raises(TypeError, match="limit stands in the query"):
+        await arrived(("GET", "/x", {"extra_query": {"limit": value}}))
+
+
+@pytest.mark.parametrize("timeout", ["5", object()])
+async def test_a_timeout_of_another_kind_is_a_type_error(timeout: Any) -> None:
+    with pytest.raises(TypeError, match="timeout must be seconds"):
+        await arrived(("GET", "/x", {"timeout": timeout}))
+    with pytest.raises(TypeError, match="timeout must be seconds"):
+        Client(timeout=timeout)

@@ -263,3 +263,24 @@ async def test_an_event_stream_may_be_compressed() -> None:
     ):
         chunks = [chunk async for chunk in await open_stream(client)]
         assert b"".join(chunks) == b"event: done\ndata: [DONE]\n\n"
+
+
+@pytest.mark.parametrize("late", [b"0\r\n\r\n", b""], ids=["a moment later", "never"])
+async def test_a_connection_is_used_again_where_a_body_s_end_comes_late(late: bytes) -> None:
+    ended = b'event: thread.run.completed\ndata: {"id":"run_1","status":"completed"}\n\n'
+    whole = STREAM_HEAD + chunk(ended) + chunk(b"event: done\ndata: [DONE]\n\n")
+
+    async def dawdle(writer: asyncio.StreamWriter) -> None:
+        writer.write(whole)
+        await writer.drain()
+        await asyncio.sleep(0.002)
+        writer.write(late)
+        if not late:
+            await asyncio.sleep(60)
+
+    async with wire(dawdle) as server, Client(api_key="", base_url=server.url) as client:
+        for _ in range(3):
+            async with client.runs.stream(thread_id="t", assistant_id="a") as stream:
+                run = await stream.get_final_run()
+            assert run.status == "completed"
+        assert server.connections == (1 if late else 3)

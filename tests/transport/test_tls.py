@@ -88,3 +88,16 @@ async def test_a_session_s_own_trust_is_used_and_closing_leaves_nothing_open(
         await client.aclose()
         assert not session.closed
         await stream.aclose()
+
+
+async def test_another_certificate_than_the_pinned_one_is_not_tried_again(
+    tls: ssl.SSLContext,
+) -> None:
+    pinned = {"ssl": aiohttp.Fingerprint(bytes(32))}
+    async with (
+        wire(answer(), tls=tls) as server,
+        Client(api_key="", base_url=server.url, connector=pinned) as client,
+    ):
+        with pytest.raises(APIConnectionError, match=r"its fingerprint is [0-9a-f]{64}") as caught:
+            await client.request("GET", "/x")
+        assert (caught.value.retryable, caught.value.retries) == (False, 0)

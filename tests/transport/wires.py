@@ -104,6 +104,8 @@ async def wire(*answers: Answer, tls: ssl.SSLContext | None = None) -> AsyncGene
                     writer.close()
                 for running in (gone, acting):
                     running.cancel()
+                # Two readers at a time are one too many.
+                await asyncio.wait({gone, acting})
         except (asyncio.IncompleteReadError, ConnectionError):
             seen.hung_up += 1
         finally:

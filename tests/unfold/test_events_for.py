@@ -22,6 +22,7 @@ from asyncruns import (
     ThreadMessageDelta,
     ThreadRunInProgress,
     events_for,
+    whole_events,
 )
 from tests.core.shapes import RUNS, TEXT, TEXT_RUN, decode
 
@@ -130,3 +131,18 @@ def test_a_run_whose_status_is_unknown_is_alive() -> None:
 def test_a_late_subscriber_gets_the_whole_text_in_its_deltas() -> None:
     whole = next(item for item in history(TEXT_RUN)[-1].values() if isinstance(item, Message))
     assert pieces(events_for(whole)) == TEXT
+
+
+@pytest.mark.parametrize("name", sorted(HISTORIES))
+def test_an_object_said_whole_is_right_whatever_was_known_of_it(name: str) -> None:
+    """Be it nothing, a part of it, or a part that only deltas have made."""
+    seen = HISTORIES[name]
+    for known in range(len(seen)):
+        for after in seen[known].values():
+            said = whole_events(after)
+            assert snapshots(folded(*said))[after.id] == after
+            assert all(event.recovered for event in said)
+            for before in seen[:known]:
+                if after.id in before:
+                    knows = events_for(before[after.id])
+                    assert snapshots(folded(*knows, *said))[after.id] == after

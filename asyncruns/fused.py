@@ -1,0 +1,56 @@
+"""Frames to snapshots in one step: what an ordinary frame needs, found by its first line.
+
+Stands for `events.decode_block` and `Accumulator.apply`, whose layers cost more than their work;
+that both ways end the same is a law among the tests.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from asyncruns.accumulator import Accumulator
+from asyncruns.events import (
+    ORDINARY,
+    OnDemand,
+    ThreadMessageCompleted,
+    ThreadMessageDelta,
+    ThreadMessageIncomplete,
+    ThreadRunStepDelta,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from asyncruns.events import Event
+
+__all__ = ["FOLDING", "MESSAGE_ENDS", "deferrable"]
+
+MESSAGE_ENDS: Final = (ThreadMessageCompleted, ThreadMessageIncomplete)
+"""The events whose text is held against what deltas have made, before it replaces that."""
+
+
+def _folding_reader_of(
+    head: bytes,
+) -> tuple[Callable[..., Event], Callable[[bytes], Any], Callable[[Accumulator, Any], None]] | None:
+    reader = ORDINARY[head]
+    if reader is None:
+        return None
+    kind, decode, _ = reader
+    fold = Accumulator.folds.get(kind)
+    return None if fold is None or kind in MESSAGE_ENDS else (kind, decode, fold)
+
+
+FOLDING: Final = OnDemand(_folding_reader_of)
+"""For the first line of each ordinary frame that is folded: its class, its decode, its fold."""
+
+_DELTAS: Final = {
+    b"event: " + kind.event.encode() for kind in (ThreadRunStepDelta, ThreadMessageDelta)
+}
+_ID_FIRST: Final = b'{"id":"'
+
+
+def deferrable(head: bytes, data: bytes) -> bytes | None:
+    """The id of the object that a delta belongs to; None for what has to be decoded at once."""
+    if head not in _DELTAS or not data.startswith(_ID_FIRST):
+        return None
+    return data[len(_ID_FIRST) : data.find(b'"', len(_ID_FIRST))]
