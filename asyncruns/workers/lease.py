@@ -38,10 +38,12 @@ class Lease:
         return all(row[name] == self.fence[name] for name in ("worker_id", "attempts"))
 
     async def begin(self, worker: str) -> Row:
-        """Count the delivery, and give the job's row."""
+        """Count the delivery of a job that has no outcome yet, and give the job's row."""
         return await self._write(
-            "SET worker = %(worker)s, deliveries = %(attempts)s + 1, "
-            "started_at = COALESCE(started_at, now())",
+            "SET worker = CASE WHEN outcome IS NULL THEN %(worker)s ELSE worker END, "
+            "deliveries = CASE WHEN outcome IS NULL THEN %(attempts)s + 1 ELSE deliveries END, "
+            "started_at = CASE WHEN outcome IS NULL THEN COALESCE(started_at, now()) "
+            "ELSE started_at END",
             worker=worker,
         )
 
