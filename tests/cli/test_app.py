@@ -75,6 +75,13 @@ def test_the_script_for_the_shell_is_to_be_had(run: Run) -> None:
     assert ended.code == 0
 
 
+@pytest.mark.parametrize("group", ["runs", "runs steps", "threads", "messages", "assistants"])
+def test_help_of_a_group_cuts_no_summary(run: Run, group: str) -> None:
+    _, _, commands = run(*group.split(), "--help").stdout.partition("Commands:")
+    assert "list" in commands or "create" in commands
+    assert "..." not in commands
+
+
 def test_version(run: Run) -> None:
     assert run("--version") == (0, f"asyncruns {__version__}\n", "")
 
