@@ -306,6 +306,7 @@ def test_ctrl_c_on_a_terminal_asks_and_a_second_one_leaves_at_once(
         code, written = terminal.end()
     assert code == 130
     assert "Traceback" not in written
+    assert (" goes on; this cancels it:\n" in written) == (status == "in_progress")
     assert written.rindex(f"{ESCAPE}?25h") > written.rindex(f"{ESCAPE}?25l")
     assert backend.newest_run()["status"].startswith(status)
 
