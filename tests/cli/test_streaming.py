@@ -358,6 +358,12 @@ def test_a_run_that_is_over_can_be_watched_from_its_beginning(backend: Backend) 
     assert (ended.code, ended.stderr) == (0, "")
 
 
+def test_watching_a_run_that_does_not_exist_says_what_the_server_says(backend: Backend) -> None:
+    ended = backend.run("runs", "watch", "--thread-id", backend.thread_id, "--run-id", "run_x")
+    assert ended.stderr.startswith("asyncruns: 404 on GET /threads/")
+    assert (ended.code, ended.stdout) == (1, "")
+
+
 def test_watching_answers_calls_with_tools_and_marks_its_events_as_recovered(
     backend: Backend, here: Path
 ) -> None:
