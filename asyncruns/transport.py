@@ -88,6 +88,10 @@ class Settings:
             raise ValueError("base_url must begin with http:// or https:// and name a host")
         if url.username or url.password or url.query or url.fragment:
             raise ValueError("base_url must have no user, password, query or fragment")
+        try:
+            _ = url.port
+        except ValueError as exc:
+            raise ValueError("base_url must have a port from 0 to 65535, or none") from exc
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from io import TextIOWrapper
-from typing import Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -14,6 +15,9 @@ from asyncruns.cli.connection import CONNECTION
 from asyncruns.cli.flags import FlagOption
 from asyncruns.cli.lazy import LazyCommand
 from asyncruns.cli.text import one_line
+
+if TYPE_CHECKING:
+    from typing import TextIO
 
 __all__ = ["app", "run"]
 
@@ -89,6 +93,8 @@ app.add_command(
 
 def run() -> int:
     """Run what sys.argv asks for, and give the exit code; KeyboardInterrupt passes through."""
+    if _is_closed(sys.stdout):
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 -- until the end
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a sign that cannot be encoded becomes a `?`
@@ -106,9 +112,25 @@ def run() -> int:
         click.echo(f"asyncruns: {one_line(str(exc))}", err=True)
         return 1
     except BrokenPipeError:  # whoever read the output has gone away
-        # At its end the interpreter flushes stdout, and must not fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 1
+    except OSError as exc:  # as a rule, the output has no room
+        _drop_output()
+        click.echo(f"asyncruns: {one_line(exc.strerror or str(exc)).lower()}", err=True)
+        return 1
+
+
+def _is_closed(stream: TextIO | None) -> bool:
+    """Whether a standard stream was closed before the start: Python has None for it."""
+    return stream is None
+
+
+def _drop_output() -> None:
+    """Drop what cannot be written: at its end the interpreter flushes stdout, and must not fail."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complaint(exc: click.ClickException) -> str:

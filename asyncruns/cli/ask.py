@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from contextlib import aclosing
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
@@ -88,7 +87,7 @@ def ask_for_list(
         if shape == "table":
             from asyncruns.cli.table import print_rows  # noqa: PLC0415 -- rich, only now
 
-            print_rows([json.loads(bytes(item)) for item in items])
+            print_rows([_decoded(bytes(item), dict[str, Any]) for item in items])
         elif max_items is None:
             print_json(sheets[0].body)
         else:

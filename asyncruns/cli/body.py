@@ -48,6 +48,8 @@ def read_body(given: Any) -> dict[str, Any]:
     try:
         text = sys.stdin.buffer.read().decode("utf-8-sig")
         return read_object(text, inline=True) or {} if text.strip() else {}
+    except UnicodeDecodeError as exc:
+        raise click.UsageError("standard input: it is no UTF-8 text") from exc
     except ValueError as exc:
         raise click.UsageError(f"standard input: {exc}") from exc
 

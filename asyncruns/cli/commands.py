@@ -35,8 +35,11 @@ class Endpoint(NamedTuple):
 
 
 def _group(name: str, resource: str, summary: str, *endpoints: Endpoint) -> click.Group:
-    """Make a command for each endpoint of a client's resource."""
-    group = click.Group(name, help=summary, no_args_is_help=True)
+    """Make a command for each endpoint of a client's resource.
+
+    Each has a `short_help`, without which click cuts its summary in the group's help.
+    """
+    group = click.Group(name, help=summary, short_help=summary, no_args_is_help=True)
     for endpoint in endpoints:
         is_list = endpoint.name == "list"
         group.add_command(
@@ -47,6 +50,7 @@ def _group(name: str, resource: str, summary: str, *endpoints: Endpoint) -> clic
                 params=(MAX_ITEMS, *OUTPUT) if is_list else OUTPUT,
                 callback=_sender(f"{resource}.{endpoint.name.replace('-', '_')}", is_list=is_list),
                 help=endpoint.help,
+                short_help=endpoint.help,
             )
         )
     return group

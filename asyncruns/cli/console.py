@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -15,7 +13,7 @@ from asyncruns.cli.text import printable
 if TYPE_CHECKING:
     from rich.console import ConsoleOptions, RenderableType, RenderResult
 
-__all__ = ["Ragged", "is_live", "open_console", "print_coloured_json", "print_json", "printable"]
+__all__ = ["Ragged", "is_live", "open_console", "print_coloured_json", "printable"]
 
 
 def open_console(*, stderr: bool = False) -> Console:
@@ -26,12 +24,6 @@ def open_console(*, stderr: bool = False) -> Console:
 def is_live(console: Console) -> bool:
     """Whether a picture can be redrawn: only on a terminal that moves its cursor."""
     return console.is_interactive and console.file.isatty()
-
-
-def print_json(value: object) -> None:
-    """Print JSON to stdout; an output that cannot show every sign gets escapes, and loses none."""
-    text = json.dumps(value, indent=2, ensure_ascii=not sys.stdout.encoding.startswith("utf"))
-    print(text, flush=True)  # noqa: T201 -- JSON is for programs, and no console may wrap it
 
 
 def print_coloured_json(text: str) -> None:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final
 import click
 from rich.text import Text
 
-from asyncruns import Client, RunStream, to_dict
+from asyncruns import Client, RunStream, to_json
 from asyncruns.cli.compare import Sent, Verdict, Witness, judge_ends, judge_folding
-from asyncruns.cli.console import Ragged, is_live, open_console, print_json
+from asyncruns.cli.console import Ragged, is_live, open_console
+from asyncruns.cli.output import print_json
 from asyncruns.cli.scenario import QUESTION, Tools, script
 from asyncruns.cli.times import Stopwatch
 from asyncruns.cli.tree import draw
@@ -77,7 +78,7 @@ async def _demo(console: Console, *, token_rate: float | None, as_json: bool) ->
         run = await stream.get_final_run()
         sent = await read_back(client, run)
     if as_json:
-        print_json(to_dict(stream.steps))
+        print_json(to_json(stream.steps))
     else:
         console.print(Ragged(draw(run, stream.steps, stream.messages, times)))
         console.print(f"\n{tools.summary()}\n")

@@ -77,8 +77,8 @@ class Ledger:
     def opened(cls, target: str) -> Generator[Ledger]:
         """Open a file by its name, after what is there; or standard output, for a new beginning.
 
-        Raises click.UsageError for a file that holds something else, and Failure for one that
-        cannot be written, or that another batch writes.
+        Raises click.UsageError for a file that holds something else, or for what is no file, and
+        Failure for one that cannot be written, or that another batch writes.
         """
         if target == STANDARD:
             ledger = cls(sys.stdout.buffer)
@@ -86,6 +86,8 @@ class Ledger:
             yield ledger
             return
         path = Path(target)
+        if path.exists() and not path.is_file():  # a device may never end, a pipe keeps nothing
+            raise click.UsageError(f"{path} is no file; '-' writes to standard output")
         beside = path.with_name(path.name + BEGUN)
         with _appended(path) as results:
             ledger = cls(results)

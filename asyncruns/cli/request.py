@@ -105,7 +105,7 @@ class RequestCommand(click.Command):
         if self._streams:
             body = {name: value for name, value in body.items() if name != "stream"}
         elif body.get("stream"):
-            raise click.UsageError("what is streamed is no one object: see 'asyncruns runs stream'")
+            raise click.UsageError("'stream' is not for this command: see 'asyncruns runs stream'")
         known = {flag.field for flag in self.flags}
         params = {name: value for name, value in body.items() if name in known}
         extra = {name: value for name, value in body.items() if name not in known}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from asyncruns import AsyncRunsError, StreamInterrupted
 from asyncruns.cli.parameters import RUN_CREATE, RUN_ID, STEP_INCLUDE, THREAD_ID
 from asyncruns.cli.request import RequestCommand
 from asyncruns.cli.viewing import EVENTS, EXIT_CODES, ON_INTERRUPT, TOOLS, Viewing
@@ -43,7 +44,12 @@ def _watch(
 
     # Whoever only watches a run is not asked whether to cancel it.
     thread_id, cancels = params["thread_id"], bool(cancels)
-    return Viewing(connection, thread_id, open_stream, events=events, cancels=cancels).to_end()
+    try:
+        return Viewing(connection, thread_id, open_stream, events=events, cancels=cancels).to_end()
+    except StreamInterrupted as exc:
+        if exc.run is None and isinstance(exc.__cause__, AsyncRunsError):
+            raise exc.__cause__ from exc  # the first look failed: no stream was there to stop
+        raise
 
 
 stream: Final = RequestCommand(

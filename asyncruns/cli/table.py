@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
@@ -14,6 +15,8 @@ from asyncruns.cli.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from rich.console import Console
 
 __all__ = ["print_fields", "print_rows"]
 
@@ -27,8 +30,14 @@ COLUMNS: Final = {
 }
 """What lists show of the objects that are known; of others they show every field."""
 
-_WIDE: Final = 10_000
+_WIDE: Final = 100_000_000
 """The columns of a page that is no terminal: nothing is cut there."""
+
+_GAP: Final = 2
+"""The spaces between two columns."""
+
+_NARROW: Final = 6
+"""How narrow a column becomes at most, so that others have room."""
 
 _TIME: Final = "_at"
 """How the names of timestamps end."""
@@ -40,12 +49,15 @@ def print_rows(items: Sequence[Json]) -> None:
         return
     every = tuple(dict.fromkeys(name for item in items for name in item))
     names = COLUMNS.get(str(items[0].get("object")), every)
-    table = _table(header=True)
-    for name in names:
-        table.add_column(name.rpartition(".")[2], no_wrap=True, overflow="ellipsis")
-    for item in items:
-        table.add_row(*(Text(_shown(name, _field(item, name))) for name in names))
-    _print(table)
+    titles = [printable(name.rpartition(".")[2]) for name in names]
+    rows = [[_shown(name, _field(item, name)) for name in names] for item in items]
+    widths = [max(map(cell_len, column)) for column in zip(titles, *rows, strict=True)]
+    console, table = _console(), _table(header=True)
+    for title, width in zip(titles, _narrowed(widths, console.width), strict=True):
+        table.add_column(Text(title), no_wrap=True, overflow="ellipsis", max_width=width)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(Ragged(table))
 
 
 def print_fields(item: Json) -> None:
@@ -54,18 +66,30 @@ def print_fields(item: Json) -> None:
     for name, value in item.items():
         if value is not None:
             table.add_row(Text(printable(name), "bold"), Text(_shown(name, value)))
-    _print(table)
+    _console().print(Ragged(table))
 
 
 def _table(*, header: bool) -> Table:
-    return Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=header)
+    return Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), show_header=header)
 
 
-def _print(table: Table) -> None:
+def _console() -> Console:
     console = open_console()
     if not console.is_terminal:
         console.width = _WIDE
-    console.print(Ragged(table))
+    return console
+
+
+def _narrowed(widths: Sequence[int], room: int) -> Sequence[int]:
+    """Take what is too much from the widest columns; never from the first, whose ids are copied."""
+    narrowed = [min(width, room) for width in widths]
+    excess = sum(narrowed) + _GAP * (len(narrowed) - 1) - room
+    for _ in range(excess):
+        widest = max(range(1, len(narrowed)), key=narrowed.__getitem__, default=0)
+        if narrowed[widest] <= _NARROW:
+            break
+        narrowed[widest] -= 1
+    return narrowed
 
 
 def _field(item: Json, path: str) -> Any:

@@ -133,7 +133,10 @@ class Viewing:
     def _wants_to_cancel(self, run: Run) -> bool:
         if self._cancels is None and all(map(_is_terminal, (sys.stdin, sys.stderr))):
             question = one_line(f"{run.id} is {run.status}. Cancel it at the server?")
-            return click.confirm(f"\n{question}", default=False, err=True)
+            try:
+                return click.confirm(f"\n{question}", default=False, err=True)
+            except click.Abort:  # Ctrl-C once more
+                click.echo(err=True)
         return bool(self._cancels)
 
     def _cancel(self, run_id: str) -> None:

@@ -73,6 +73,7 @@ def run(
         [*start, *arguments],
         check=False,
         encoding="utf-8",
+        errors="surrogateescape",
         env=environment(**environ),
         input=typed,
         capture_output=True,

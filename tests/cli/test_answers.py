@@ -179,6 +179,12 @@ def test_a_list_without_data_is_one_line_on_stderr(run: Run) -> None:
     )
 
 
+def test_a_table_of_what_is_no_object_is_one_line_on_stderr(run: Run) -> None:
+    with answering(b'{"data": [7]}') as told:
+        ended = run("runs", "list", "--thread-id", "t", "--format", "table", **told.environ)
+    assert ended == (1, "", "asyncruns: the answer cannot be read: Expected `object`, got `int`\n")
+
+
 def test_a_server_that_is_not_there_is_one_line_on_stderr(run: Run) -> None:
     ended = run(*RUN, "--base-url", "http://127.0.0.1:1/v1", "--api-key", "k")
     (line,) = ended.stderr.splitlines()

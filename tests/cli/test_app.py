@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from asyncruns import __version__
+from tests.cli.conftest import ASYNCRUNS, environment
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Run
@@ -72,6 +75,13 @@ def test_the_script_for_the_shell_is_to_be_had(run: Run) -> None:
     assert ended.code == 0
 
 
+@pytest.mark.parametrize("group", ["runs", "runs steps", "threads", "messages", "assistants"])
+def test_help_of_a_group_cuts_no_summary(run: Run, group: str) -> None:
+    _, _, commands = run(*group.split(), "--help").stdout.partition("Commands:")
+    assert "list" in commands or "create" in commands
+    assert "..." not in commands
+
+
 def test_version(run: Run) -> None:
     assert run("--version") == (0, f"asyncruns {__version__}\n", "")
 
@@ -117,3 +127,30 @@ def test_without_its_extra_it_says_how_to_get_it(run: Run, package: str) -> None
         f"asyncruns: the command line needs {package}: pip install 'asyncruns[cli]'\n"
     )
     assert (ended.code, ended.stdout) == (1, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="it is there only on Linux")
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_an_output_without_room_is_one_line_on_stderr(
+    more: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "run.sse").write_bytes(b"event: done\ndata: [DONE]\n\n")
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [*ASYNCRUNS, "replay", str(tmp_path / "run.sse"), *more],
+            check=False,
+            env=environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=30,
+        )
+    assert ended.stderr == b"asyncruns: no space left on device\n"
+    assert ended.returncode == 1
+
+
+@pytest.mark.parametrize("words", ["demo --json", "demo", "--help"])
+def test_an_output_that_is_closed_is_no_failure(run: Run, words: str) -> None:
+    start = ("sh", "-c", 'exec "$@" >&-', "sh", *ASYNCRUNS)
+    ended = run(*words.split(), start=start)
+    assert (ended.code, ended.stdout) == (0, "")
+    assert "Traceback" not in ended.stderr

@@ -355,6 +355,7 @@ def test_files_that_are_something_else_are_left_alone(
     wrong = {
         (jobs, "--out", jobs): "JOBS and --out are the same file",
         (jobs, "--out", str(other)): "notes.txt, line 1: it is no result of a batch",
+        (jobs, "--out", os.devnull): "/dev/null is no file; '-' writes to standard output",
         ("gone.jsonl",): "cannot read the jobs in gone.jsonl: no such file or directory",
         (jobs, "--tools", "=own_tools:weather"): "has no name before its =",
         (jobs, "--concurrency", "0"): "0 is not in the range 1<=x<=1000",

@@ -102,8 +102,15 @@ def test_a_terminal_is_not_waited_for(house: House, on_terminal: OnTerminal) -> 
     [
         ('{"metadata":\n {"a" "b"}}', "not JSON at line 2, column 7: expecting ':' delimiter"),
         ("[]", "expected an object, got a list"),
+        ("\udcff\udcfe", "it is no UTF-8 text"),
     ],
 )
 def test_what_is_piped_and_is_no_object_is_refused(run: Run, typed: str, complaint: str) -> None:
     ended = run(*CREATE, "--base-url", "http://127.0.0.1:1", typed=typed)
     assert ended == (2, "", f"asyncruns: standard input: {complaint}\n")
+
+
+def test_a_body_that_asks_for_a_stream_is_shown_the_command_for_it(run: Run) -> None:
+    ended = run(*CREATE, "--base-url", "http://127.0.0.1:1", "--body", '{"stream": true}')
+    complaint = "asyncruns: 'stream' is not for this command: see 'asyncruns runs stream'\n"
+    assert ended == (2, "", complaint)

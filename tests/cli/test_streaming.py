@@ -306,6 +306,7 @@ def test_ctrl_c_on_a_terminal_asks_and_a_second_one_leaves_at_once(
         code, written = terminal.end()
     assert code == 130
     assert "Traceback" not in written
+    assert (" goes on; this cancels it:\n" in written) == (status == "in_progress")
     assert written.rindex(f"{ESCAPE}?25h") > written.rindex(f"{ESCAPE}?25l")
     assert backend.newest_run()["status"].startswith(status)
 
@@ -355,6 +356,12 @@ def test_a_run_that_is_over_can_be_watched_from_its_beginning(backend: Backend) 
     assert lines[-2] == "message        Fine, thanks."
     assert re.fullmatch(r"run            completed · \d+\.00 s · \d+ tokens \(.*\)", lines[-1])
     assert (ended.code, ended.stderr) == (0, "")
+
+
+def test_watching_a_run_that_does_not_exist_says_what_the_server_says(backend: Backend) -> None:
+    ended = backend.run("runs", "watch", "--thread-id", backend.thread_id, "--run-id", "run_x")
+    assert ended.stderr.startswith("asyncruns: 404 on GET /threads/")
+    assert (ended.code, ended.stdout) == (1, "")
 
 
 def test_watching_answers_calls_with_tools_and_marks_its_events_as_recovered(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from asyncruns.cli.table import print_fields, print_rows
@@ -47,6 +48,24 @@ def test_objects_that_nobody_knows_show_every_field(capsys: pytest.CaptureFixtur
         "1  [true]  -",
         "-  -       x",
     ]
+
+
+def test_a_narrow_terminal_cuts_the_widest_columns_and_no_id(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"FORCE_COLOR": "1", "NO_COLOR": "1", "COLUMNS": "44"}.items():
+        monkeypatch.setenv(name, value)
+    items = [{"id": "msg_" + "x" * 16, "role": "assistant", "text": "世" * 50}]
+    title, row = rows(capsys, *items)
+    assert re.sub(r"\x1b\[\d*m", "", title).split() == ["id", "role", "text"]
+    assert row == "msg_xxxxxxxxxxxxxxxx  assistant  世世世世世…"
+
+
+def test_a_file_gets_every_text_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "a b " * 10_000 + "c"
+    assert rows(capsys, {"id": "x", "text": text})[1] == f"x   {text}"
+    print_fields({"text": text})
+    assert capsys.readouterr().out == f"text  {text}\n"
 
 
 def test_an_empty_list_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:

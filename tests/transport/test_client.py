@@ -154,6 +154,8 @@ async def test_streams_leave_room_in_a_session_s_own_limit_too(limits: Any) -> N
         "http://u:p@x/v1",
         "http://x/?a=1",
         "http://x/#a",
+        "http://x:65536/",
+        "http://x:port/",
     ],
 )
 def test_a_base_url_that_cannot_be_one_is_refused(url: str) -> None:
