@@ -13,12 +13,13 @@ from msgspec.structs import replace
 from asyncruns import __version__
 from asyncruns.connections import MAX_CONNECTIONS, Connections
 from asyncruns.credentials import BearerKey, Credential
+from asyncruns.headers import merged
 from asyncruns.hooks import Hooks
 from asyncruns.models import to_json
 from asyncruns.resources import Assistants, Messages, Runs, Threads
 from asyncruns.retries import RetryPolicy
 from asyncruns.timeouts import Timeout
-from asyncruns.transport import ANY, Request, Settings, Transport, merged
+from asyncruns.transport import ANY, Request, Settings, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -22,6 +22,7 @@ import aiohttp
 from aiohttp.http_exceptions import ContentEncodingError, LineTooLong
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from asyncruns.credentials import AUTH_HEADERS
 from asyncruns.errors import (
     AmbiguousRequestError,
     APIConnectionError,
@@ -66,6 +67,12 @@ WRITE_PIECE: Final = 64 * 1024
 
 MAX_INFLATED: Final = 64 * 1024 * 1024
 """How many bytes a compressed stream may have once decompressed; a plain one may go on for ever."""
+
+HIDDEN: Final = "[hidden]"
+"""What stands in an error where a server has repeated a credential."""
+
+MIN_SECRET: Final = 8
+"""Characters that make a credential one: `any`, for a server that asks for none, is a word."""
 
 READ_BUFFER: Final = 64 * 1024
 """Bytes that aiohttp reads ahead of a slow consumer; its own 256 KiB make idle streams heavy."""
@@ -113,6 +120,17 @@ class Attempt:
         except FOREIGN as exc:
             _drop_key(exc)
             raise self._error(exc) from exc
+
+    def hide(self, answer: ByteStream, body: bytes) -> bytes:
+        """Blot our credentials out of an answer that an error is to show, and give its body."""
+        sent = {name.lower(): value for name, value in self.headers.items()}
+        told = [sent[name].rpartition(" ")[2] for name in AUTH_HEADERS & sent.keys()]
+        for secret in (secret for secret in told if len(secret) >= MIN_SECRET):
+            body = body.replace(secret.encode(), HIDDEN.encode())
+            answer.headers = CIMultiDict(
+                (name, value.replace(secret, HIDDEN)) for name, value in answer.headers.items()
+            )
+        return body
 
     def _error(self, exc: Exception) -> AsyncRunsError:
         if self.waits_for and isinstance(exc, TimeoutError):

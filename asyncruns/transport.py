@@ -28,6 +28,7 @@ from asyncruns.errors import (
     _snippet,
     error_from_response,
 )
+from asyncruns.headers import check_method, merged, sendable
 from asyncruns.hooks import Hooks, RequestInfo, Watch
 from asyncruns.retries import Budget
 from asyncruns.timeouts import Timeout
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from asyncruns.credentials import Credential
     from asyncruns.retries import RetryPolicy
 
-__all__ = ["ANY", "JSON", "Request", "Response", "Settings", "Transport", "merged", "path_of"]
+__all__ = ["ANY", "JSON", "Request", "Response", "Settings", "Transport", "path_of"]
 
 AnswerT = TypeVar("AnswerT")
 
@@ -246,13 +247,14 @@ class Transport:
         # Some servers label their JSON as plain text; HTML never begins like this.
         looks_like_json = body.lstrip()[:1] in {b"{", b"["}
         if request.accept == JSON and "json" not in stream.content_type and not looks_like_json:
-            raise _unexpected(request, stream, body, "JSON")
+            raise _unexpected(request, stream, attempt.hide(stream, body), "JSON")
         return Response(stream.status, stream.headers, body)
 
     async def _begin(self, request: Request, sent: RequestInfo) -> ByteStream:
-        stream = await self._answered(request, self._attempt(request, stream=True), sent)
+        attempt = self._attempt(request, stream=True)
+        stream = await self._answered(request, attempt, sent)
         try:
-            await self._check_events(request, stream)
+            await self._check_events(request, attempt, stream)
         except BaseException:
             await stream.aclose()
             raise
@@ -260,17 +262,14 @@ class Transport:
 
     def _attempt(self, request: Request, *, stream: bool = False) -> Attempt:
         settings = self.settings
+        check_method(request.method)
         own = {"Accept": EVENTS if stream else request.accept}
         return Attempt(
             request.method,
             request.place,
             url=_joined(settings.base_url, request.path),
             query=_pairs({**settings.query, **request.query}),
-            headers={
-                name: value
-                for name, value in merged(own, settings.headers, request.headers).items()
-                if value is not None
-            },
+            headers=sendable(merged(own, settings.headers, request.headers)),
             body=request.body,
             timeout=settings.timeout if request.timeout is UNSET else Timeout.of(request.timeout),
             repeatable=request.repeatable,
@@ -297,7 +296,7 @@ class Transport:
             async with aclosing(stream):
                 place = _place(attempt, stream)
                 if place is None or redirects == MAX_REDIRECTS:
-                    raise await self._refusal(request, stream)
+                    raise await self._refusal(request, attempt, stream)
             # Its query is the one of the new place.
             attempt.url, attempt.query = place, []
             redirects += 1
@@ -317,25 +316,29 @@ class Transport:
                 raise
             raise APITimeoutError(f"{attempt.where}: no token came in time") from exc
 
-    async def _refusal(self, request: Request, stream: ByteStream) -> APIStatusError:
+    async def _refusal(
+        self, request: Request, attempt: Attempt, stream: ByteStream
+    ) -> APIStatusError:
         """The error for an answer with a status that is not good."""
         if stream.status < 400:  # noqa: PLR2004 -- the first error status of HTTP
+            attempt.hide(stream, b"")
             place = stream.headers.get("location", "nowhere")[:SNIPPET]
             message = f"redirects to {place} are not followed: {_REDIRECT_RULE}"
             return _status_error(request, stream, b"", message)
+        body = attempt.hide(stream, await stream.read_start(MAX_ERROR_BODY))
         return error_from_response(
             stream.status,
             stream.headers,
-            await stream.read_start(MAX_ERROR_BODY),
+            body,
             method=request.method,
             path=request.place,
             host=self._host,
             repeatable=request.repeatable,
         )
 
-    async def _check_events(self, request: Request, stream: ByteStream) -> None:
+    async def _check_events(self, request: Request, attempt: Attempt, stream: ByteStream) -> None:
         if stream.content_type != "text/event-stream":
-            body = await stream.read_start(MAX_ERROR_BODY)
+            body = attempt.hide(stream, await stream.read_start(MAX_ERROR_BODY))
             raise _unexpected(request, stream, body, "an event stream")
 
 
@@ -383,12 +386,6 @@ def _joined(base_url: str, path: str) -> str:
     if upwards or "#" in path or not path.isprintable():
         raise ValueError(f"a path below {base_url} is needed, and not {path!r}")
     return f"{base_url.rstrip('/')}/{path.removeprefix('/')}"
-
-
-def merged(*layers: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Headers of which the later ones win, whatever their case."""
-    winners = {name.lower(): (name, value) for layer in layers for name, value in layer.items()}
-    return dict(winners.values())
 
 
 def _bucket(settings: Settings) -> tuple[float, float]:

@@ -1,0 +1,50 @@
+"""Layers of headers to the headers of one request: merged, and such as HTTP can carry."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["check_method", "merged", "sendable"]
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""A method, or the name of a header (RFC 9110, 5.6.2)."""
+
+_FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+"""What ends a line or a string for somebody, and what UTF-8 cannot say."""
+
+
+def merged(*layers: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Headers of which the later ones win, whatever their case."""
+    winners = {name.lower(): (name, value) for layer in layers for name, value in layer.items()}
+    return dict(winners.values())
+
+
+def sendable(headers: Mapping[str, str | None]) -> dict[str, str]:
+    """The headers that have a value, after a check that none can be taken for more than one.
+
+    Raises ValueError naming the header, and TypeError for a value that is no string; neither
+    shows the value, which may be a key.
+    """
+    checked: dict[str, str] = {}
+    for name, value in headers.items():
+        if not _TOKEN.fullmatch(name):
+            raise ValueError(f"{name!r} is no name of a header")
+        if value is None:
+            continue
+        if not isinstance(value, str):
+            kind = type(value).__name__
+            raise TypeError(f"the header {name!r} must be a string or None, and not {kind}")
+        if _FORBIDDEN.search(value):
+            raise ValueError(f"the header {name!r} has a line end or another control character")
+        checked[name] = value
+    return checked
+
+
+def check_method(method: str) -> None:
+    """Raise ValueError unless it is one word, as an HTTP method is."""
+    if not _TOKEN.fullmatch(method):
+        raise ValueError(f"{method!r} is no HTTP method")
