@@ -270,6 +270,12 @@ class Proxy:
         """Give the fault the requests whose first line matches, after the first `skip` of them."""
         self.plans.append(Plan(re.compile(pattern), fault, skip, times))
 
+    def forget(self) -> None:
+        """Begin anew, without faults."""
+        self.plans.clear()
+        self.lines.clear()
+        self.answers.clear()
+
     def count(self, pattern: str) -> int:
         """How many requests have matched."""
         return sum(1 for line in self.lines if re.search(pattern, line))
