@@ -64,6 +64,8 @@ class Exchange:
     async def send(self, data: bytes) -> None:
         """Send the client some bytes, and wait until the kernel has them."""
         self.sent += data
+        if self._client.writer.is_closing():  # uvloop's RuntimeError would say so otherwise
+            raise ConnectionAbortedError("the client has left")
         self._client.writer.write(data)
         await self._client.writer.drain()
 

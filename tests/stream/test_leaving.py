@@ -12,12 +12,12 @@ import pytest
 from asyncruns import Client, StreamInterrupted
 from asyncruns.emulator import Action, Context, Say, Wait
 from asyncruns.toolset import Toolset
-from tests.stream.house import Follower, House, Tools, one_call, opened, say_hello
-from tests.stream.proxy import CANCEL, CREATE, STREAMS, Cut, answer, stall
+from tests.stream.house import Follower, Tools, one_call, opened, say_hello
+from tests.stream.proxy import CANCEL, CREATE, Cut, answer, stall
 from tests.transport.wires import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Callable
 
     from asyncruns import RunStream
 
@@ -265,86 +265,6 @@ async def test_a_run_that_has_ended_or_that_nobody_wants_cancelled_is_not() -> N
         async with house.stream() as stream:
             await anext(aiter(stream))
         assert house.proxy.count(CANCEL) == 0
-
-
-# Cancelled at every await
-
-
-async def through_a_round(house: House, tools: Tools) -> RunStream:
-    async with house.stream(toolset=tools.set) as stream:
-        try:
-            await Follower(stream).follow()
-        finally:
-            _read_all(stream)
-    return stream
-
-
-async def through_a_repair(house: House, tools: Tools) -> RunStream:
-    house.proxy.plans.clear()
-    house.proxy.plan(STREAMS, Cut(events=5, reset=True))
-    return await through_a_round(house, tools)
-
-
-async def through_a_poll(house: House, tools: Tools) -> None:
-    await house.client.runs.create_and_poll(
-        thread_id=house.thread(), assistant_id=house.assistant, toolset=tools.set
-    )
-
-
-async def through_an_attachment(house: House, tools: Tools) -> None:
-    run = await house.emulator.add_run(house.thread(), house.assistant)
-    async with house.client.runs.attach(
-        run["id"], thread_id=run["thread_id"], toolset=tools.set, cancel_on_exit=True
-    ) as stream:
-        await Follower(stream).follow()
-
-
-def _read_all(stream: RunStream) -> None:
-    assert isinstance(stream.steps, list)
-    assert isinstance(stream.messages, list)
-    assert stream.run is None or stream.run.id
-
-
-@pytest.mark.parametrize(
-    "way", [through_a_round, through_a_repair, through_a_poll, through_an_attachment]
-)
-@pytest.mark.parametrize("cancels", [1, 2])
-async def test_the_caller_may_be_cancelled_at_every_await(
-    way: Callable[[House, Tools], Awaitable[Any]], cancels: int
-) -> None:
-    async with opened(one_call) as house:
-        turns = 0
-        while True:
-            task = asyncio.ensure_future(way(house, Tools()))
-            for _ in range(turns):
-                await asyncio.sleep(0)
-            for _ in range(cancels):
-                task.cancel()
-            await asyncio.wait({task})
-            assert house.held == 0, f"after {turns} turns"
-            if not task.cancelled():
-                await task
-                break
-            turns += 1
-        assert turns > 10
-
-
-async def test_a_stream_goes_on_after_its_reader_was_cancelled() -> None:
-    async with opened(one_call) as house:
-        turns, cancelled = 0, True
-        while cancelled:
-            async with house.stream(toolset=Tools().set) as stream:
-                task = asyncio.ensure_future(stream.until_done())
-                for _ in range(turns):
-                    await asyncio.sleep(0)
-                task.cancel()
-                await asyncio.wait({task})
-                cancelled = task.cancelled()
-                await stream.until_done()
-                assert stream.outcome == "completed", f"after {turns} turns"
-                (await house.truth_of(stream)).assert_is(stream)
-            turns += 1
-        assert turns > 10
 
 
 # A pool that is full
