@@ -1,8 +1,17 @@
-"""What every test has: asyncio under anyio's pytest plugin."""
+"""What every test has: asyncio under anyio's pytest plugin, and nothing left behind."""
 
 from __future__ import annotations
 
+import gc
+import logging
+from typing import TYPE_CHECKING
+
 import pytest
+
+from tests.leaks import Complaints, open_sockets, open_tasks, settled
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
 
 
 @pytest.fixture
@@ -13,3 +22,34 @@ def anyio_backend() -> str:
 def pytest_addoption(parser: pytest.Parser) -> None:
     lengths = parser.getgroup("lengths", "how long the tests that search may search")
     lengths.addoption("--cuts", type=int, default=500, help="cuts at random bytes (%(default)s)")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_collections() -> Iterator[None]:
+    gc.freeze()  # what was imported stays: a collection looks at the tests' own objects
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that leaves tasks or connections, or that makes asyncio complain."""
+    is_async = request.node.get_closest_marker("anyio") is not None
+    if is_async:
+        request.getfixturevalue("nothing_left_in_loop")
+    complaints, log = Complaints(), logging.getLogger("asyncio")
+    log.addHandler(complaints)
+    yield
+    if is_async:
+        gc.collect()  # what a test left open warns now, and warnings are errors
+    log.removeHandler(complaints)
+    assert complaints.said == []
+
+
+@pytest.fixture
+async def nothing_left_in_loop(anyio_backend: object) -> AsyncIterator[None]:
+    del anyio_backend
+    tasks, sockets = open_tasks(), open_sockets()
+    yield
+    assert open_tasks() - tasks == set()
+    assert await settled(lambda: open_sockets() - sockets) == set()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from aiohttp import web
 from asyncruns import Client
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
 YES = {"id": "obj_1", "object": "list", "status": "queued", "deleted": True, "data": []}
 """An object of every kind, and an empty page."""
@@ -56,19 +55,6 @@ class Notebook:
                 body=b"event: done\ndata: [DONE]\n\n", content_type="text/event-stream"
             )
         return web.json_response(self.answers.pop(0) if self.answers else YES)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def short_collections() -> Iterator[None]:
-    gc.freeze()  # what was imported stays: a collection looks at the tests' own objects
-    yield
-    gc.unfreeze()
-
-
-@pytest.fixture(autouse=True)
-def nothing_left_open() -> Iterator[None]:
-    yield
-    gc.collect()  # what a test left open warns now, and warnings are errors
 
 
 @pytest.fixture
