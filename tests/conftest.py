@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.leaks import Complaints, open_sockets, open_tasks, settled
+from tests.leaks import Complaints, open_sockets, open_tasks, sockets_beyond
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -52,4 +52,4 @@ async def nothing_left_in_loop(anyio_backend: object) -> AsyncIterator[None]:
     tasks, sockets = open_tasks(), open_sockets()
     yield
     assert open_tasks() - tasks == set()
-    assert await settled(lambda: open_sockets() - sockets) == set()
+    assert await sockets_beyond(sockets) == 0

@@ -1,7 +1,8 @@
 """Search for inputs that break a promise: `python -m tests.fuzz [target …] [--seconds N]`.
 
 Guided by coverage (atheris, of the extra `dev`), from the seeds in this directory, each target in
-a process of its own. Ends with an error, and the input in a file, at the first that breaks one.
+a process of its own. Ends with an error, and with the input in a file of the current directory or
+of `--found`, at the first that breaks one.
 """
 
 from __future__ import annotations
@@ -24,12 +25,14 @@ def main() -> int:
     parser.add_argument("targets", nargs="*", metavar="target", help="stream, object (all)")
     parser.add_argument("--seconds", type=int, default=60, help="for each target (%(default)s)")
     parser.add_argument("--corpus", type=Path, help="a directory for the inputs that are new")
+    parser.add_argument("--found", type=Path, default=Path(), help="one for those that break it")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         for target in given.targets or ("stream", "object"):
             corpus = (given.corpus or Path(temporary)) / target
             environment = {**os.environ, "FUZZ_TARGET": target}
             options = [f"-max_total_time={given.seconds}", f"-max_len={MAX_INPUT}"]
+            options.append(f"-artifact_prefix={given.found.resolve()}/{target}-")
             command = [sys.executable, "-m", "tests.fuzz.target", str(corpus), *options]
             status = subprocess.run(command, env=environment, check=False).returncode
             if status:
