@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import random
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from tests.leaks import Complaints
 from tests.soak.jobs import Account, Job, any_script, chance
 from tests.stream.house import opened
 
@@ -54,10 +56,12 @@ class Report:
 
     account: Account = field(default_factory=Account)
     left: list[Left] = field(default_factory=list[Left])
+    complaints: Complaints = field(default_factory=Complaints)
 
     def check(self) -> None:
         """Fail unless all runs are accounted for and nothing grows or stays."""
         assert self.account.finished == self.account.started > 0
+        assert self.complaints.said == []
         first, *others = self.left
         for later in others:
             assert (later.tasks, later.descriptors) == (first.tasks, first.descriptors), self.left
@@ -77,13 +81,17 @@ async def soak(
     `tell` gets a line after each wave.
     """
     loop, report, dice = asyncio.get_running_loop(), Report(), random.Random(seed)
-    ends = loop.time() + seconds
-    while True:
-        report.left.append(Left.now())
-        tell(line_of(report))
-        if loop.time() >= ends:
-            return report
-        await _wave(report.account, dice, streams, min(ends, loop.time() + WAVE))
+    ends, log = loop.time() + seconds, logging.getLogger("asyncio")
+    log.addHandler(report.complaints)
+    try:
+        while True:
+            report.left.append(Left.now())
+            tell(line_of(report))
+            if loop.time() >= ends:
+                return report
+            await _wave(report.account, dice, streams, min(ends, loop.time() + WAVE))
+    finally:
+        log.removeHandler(report.complaints)
 
 
 async def _wave(account: Account, dice: random.Random, streams: int, ends: float) -> None:
