@@ -46,7 +46,8 @@ def test_a_task_that_is_destroyed_while_it_waits_is_a_complaint() -> None:
     task = loop.create_task(wait_for_ever())
     loop.run_until_complete(asyncio.sleep(0))
     complaints, log = Complaints(), logging.getLogger("asyncio")
-    handlers, log.handlers = log.handlers, [complaints]
+    handlers, alone = log.handlers, [complaints]
+    log.handlers = [*alone]
     try:
         del task
         gc.collect()

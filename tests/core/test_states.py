@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from asyncruns.accumulator import Accumulator
 from asyncruns.errors import StreamError
-from asyncruns.models import ENDED_MESSAGE, ENDED_RUN, ENDED_STEP, to_json
+from asyncruns.models import ENDED_MESSAGE, ENDED_RUN, ENDED_STEP, Message, RunStep, to_json
 from asyncruns.parts import MAX_INDEX
 from tests.core.reference import (
     SlowFolder,
@@ -161,6 +161,7 @@ class States(RuleBasedStateMachine):
         self.compare()
         self.compare_what_was_folded_late()
         if self.run_status is not None:
+            made: RunStep | Message
             for made in (*self.eager.steps, *self.eager.messages):
                 assert (made.run_id, made.thread_id, made.assistant_id) == (RUN, THREAD, ASSISTANT)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-import atheris
+atheris: Any = import_module("atheris")  # what it says of its types is not what it has
 
 with atheris.instrument_imports(include=["asyncruns"]):
     from tests.fuzz.harness import TARGETS

@@ -101,9 +101,11 @@ def test_any_id_is_one_segment(id_: str) -> None:
 async def refused(*, match: str, call: Any = None, **options: Any) -> None:
     """Fail unless a request is refused before a connection is made, on one line."""
     async with wire(answer()) as server:
+        options = {"api_key": "", "base_url": server.url, **options}
+        request: dict[str, Any] = {"method": "GET", "path": "/x", **(call or {})}
         with pytest.raises((AsyncRunsError, ValueError, TypeError), match=match) as caught:
-            async with Client(**{"api_key": "", "base_url": server.url, **options}) as client:
-                await client.request(**{"method": "GET", "path": "/x", **(call or {})})
+            async with Client(**options) as client:
+                await client.request(**request)
         assert (server.requests, server.connections) == ([], 0)
         assert str(caught.value).isprintable()
         # A value may be a key.

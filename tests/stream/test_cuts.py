@@ -86,7 +86,7 @@ async def test_a_cut_after_any_event_is_repaired(script: Script, *, reset: bool)
 
 async def test_a_cut_at_any_byte_is_repaired(pytestconfig: pytest.Config) -> None:
     dice = random.Random(3)
-    left = int(pytestconfig.getoption("cuts"))
+    left: int = pytestconfig.option.cuts
     while left > 0:
         # A server keeps all its runs: a new one now and then, for there may be ten thousand.
         async with opened() as house:
