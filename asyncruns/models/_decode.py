@@ -37,8 +37,10 @@ _decode_any: Final = msgspec.json.Decoder().decode
 _NOTHING: Final = Raw(b"")
 _NO_TYPE: Final = Raw(b"null")
 
+_HEX: Final = rb"[0-9a-fA-F]"
 _SURROGATES: Final = re.compile(
-    rb"\\(?:(u[dD][89abAB]..\\u[dD][c-fC-F]..)|(u[dD][89a-fA-F]..)|.)", re.DOTALL
+    rb"\\(?:(u[dD][89abAB]%b{2}\\u[dD][c-fC-F]%b{2})|(u[dD][89a-fA-F]%b{2})|.)" % ((_HEX,) * 3),
+    re.DOTALL,
 )
 
 

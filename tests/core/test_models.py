@@ -966,6 +966,13 @@ def test_the_json_of_an_answer_with_lone_surrogates_can_be_read() -> None:
     assert to_dict(answer)["instructions"] == to_dict(answer)["extra"] == "\ufffd"
 
 
+def test_half_an_escape_and_half_a_character_together_are_no_json() -> None:
+    details = b'{"type": "odd", "x": "\\ud8\xd00"}'
+    raw = b'{"id": "step_1", "status": "completed", "step_details": ' + details + b"}"
+    with pytest.raises(ValueError, match="invalid character in unicode escape"):
+        ObjectDecoder[RunStep](RunStep)(raw)
+
+
 # Nulls
 
 
