@@ -161,9 +161,9 @@ class States(RuleBasedStateMachine):
         self.compare()
         self.compare_what_was_folded_late()
         if self.run_status is not None:
-            made: RunStep | Message
-            for made in (*self.eager.steps, *self.eager.messages):
-                assert (made.run_id, made.thread_id, made.assistant_id) == (RUN, THREAD, ASSISTANT)
+            made: list[RunStep | Message] = [*self.eager.steps, *self.eager.messages]
+            for one in made:
+                assert (one.run_id, one.thread_id, one.assistant_id) == (RUN, THREAD, ASSISTANT)
 
 
 TestStates = States.TestCase
