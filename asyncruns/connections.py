@@ -68,7 +68,7 @@ WRITE_PIECE: Final = 64 * 1024
 MAX_INFLATED: Final = 64 * 1024 * 1024
 """How many bytes a compressed stream may have once decompressed; a plain one may go on for ever."""
 
-HIDDEN: Final = "[hidden]"
+HIDDEN: Final = "…"
 """What stands in an error where a server has repeated a credential."""
 
 MIN_SECRET: Final = 8

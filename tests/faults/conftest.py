@@ -1,7 +1,7 @@
-"""Nothing of ours is left after a test."""
+"""What the tests of streams have."""
 
 from __future__ import annotations
 
-from tests.stream.conftest import nothing_left, one_trust, short_collections
+from tests.stream.conftest import one_trust
 
-__all__ = ["nothing_left", "one_trust", "short_collections"]
+__all__ = ["one_trust"]
