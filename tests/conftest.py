@@ -7,11 +7,16 @@ import logging
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.leaks import Complaints, open_sockets, open_tasks, sockets_beyond
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+
+# How long an example takes says more of the machine than of us.
+settings.register_profile("asyncruns", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("asyncruns")
 
 
 @pytest.fixture
