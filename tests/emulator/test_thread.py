@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -73,6 +74,9 @@ def test_what_it_has_is_added_and_changed_from_outside() -> None:
         assert [fault.status for fault in emulator.faults] == [418]
         run = f"{emulator.base_url}/threads/thread_1/runs/run_1"
         assert asyncio.run(asked(run, run)) == [418, "expired"]
+        ends = time.monotonic() + 10
+        while emulator.connections and time.monotonic() < ends:
+            time.sleep(0.005)  # its thread notices a moment later that they are closed
         assert emulator.connections == 0
 
 
