@@ -111,17 +111,20 @@ def at_once(streams: int) -> Row:
     return Row(name, title, "events/s", prepare, base="openai", rounds=rounds, is_rate=True)
 
 
-def trickle() -> Row:
-    """Make the row of slow streams: each event is a read of its own, as in production."""
+def trickle(thread: str = "trickle", rounds: int | None = None) -> Row:
+    """Make the row of slow streams: each event is a read of its own, as in production.
+
+    Those of `apart` wake the client for each event; those of `trickle` tick together.
+    """
 
     def prepare(setting: Setting) -> dict[str, Sampler]:
-        body = paced_body("trickle", setting.part)
+        body = paced_body(thread, setting.part)
 
         def sample(case: str) -> float:
             async def consumed(consume: Consume) -> int:
                 watch = Watch()
-                streams = [consume("trickle", None) for _ in range(_TRICKLED)]
-                outcomes = await play(setting.url, "trickle", streams, watch)
+                streams = [consume(thread, None) for _ in range(_TRICKLED)]
+                outcomes = await play(setting.url, thread, streams, watch)
                 _check_all(case, outcomes, body.expected)
                 return watch.ns
 
@@ -129,8 +132,9 @@ def trickle() -> Row:
 
         return {case: partial(sample, case) for case in _CASES_OF_TRICKLE}
 
-    title = f"{_TRICKLED} streams at once, each with an event every 20 ms"
-    return Row("trickle", title, "µs/event", prepare, base="bytes only")
+    how = "each at a moment of its own" if thread == "apart" else "all of them at each tick"
+    title = f"{_TRICKLED} streams at once, an event every 20 ms, {how}"
+    return Row(thread, title, "µs/event", prepare, base="bytes only", rounds=rounds)
 
 
 async def play(
@@ -174,6 +178,7 @@ ROWS: Final = (
     one_by_one("loop tools", "tools", "4 parallel calls, 500 deltas each, over HTTP"),
     one_by_one("loop mixed", "mixed", "281 mixed events over HTTP"),
     trickle(),
+    trickle("apart", _ROUNDS_OF_MANY),
     *map(at_once, _MANY),
 )
 """The rows, in the order of the table."""

@@ -40,8 +40,12 @@ WHOLE: Final[dict[str, Callable[[int], bodies.Body]]] = {
 }
 """The streams that come at once, by their threads' ids; each may be made a part as long."""
 
-PACED: Final = {"trickle": 0.02, "stamped": 0.04}
-"""Seconds between two events of the streams that come slowly."""
+PACED: Final = {"trickle": 0.02, "apart": 0.02, "stamped": 0.04}
+"""Seconds between two events of the streams that come slowly.
+
+Those of `trickle` tick together, as the tasks of one server do that sleep equally long; those of
+the others are spread over the interval, so that no two events come at the same moment.
+"""
 
 STAMP: Final = "0000000000.000000"
 """What stands in a stamped delta for the time, in seconds of the monotonic clock."""
@@ -71,6 +75,7 @@ class _Paced:
 
     interval: float
     chunks: list[bytes]
+    together: bool = False
     stamped: bool = False
     waiting: list[asyncio.Transport] = field(default_factory=list[asyncio.Transport])
 
@@ -86,8 +91,12 @@ class _Streams:
         self.paced: dict[str, _Paced] = {}
         for thread, interval in PACED.items():
             frames = paced_body(thread, part).frames()
-            stamped = thread == "stamped"
-            self.paced[thread] = _Paced(interval, [*map(_chunk, frames)], stamped)
+            self.paced[thread] = _Paced(
+                interval,
+                [*map(_chunk, frames)],
+                together=thread == "trickle",
+                stamped=thread == "stamped",
+            )
         opening = bodies.text(_OPENING).frames()[:_OPENING]
         self.silent = {"idle": _HEAD, "begun": b"".join([_HEAD, *map(_chunk, opening)])}
         self.open: defaultdict[str, int] = defaultdict(int)
@@ -106,7 +115,7 @@ class _Streams:
             self.open[thread] -= 1
 
     def go(self, thread: str) -> None:
-        """Let the waiting streams of a paced thread begin, spread over one interval."""
+        """Let the waiting streams of a paced thread begin."""
         group = self.paced[thread]
         transports, group.waiting = group.waiting, []
         task = asyncio.create_task(self._play(thread, group, transports))
@@ -115,7 +124,7 @@ class _Streams:
 
     async def _play(self, thread: str, group: _Paced, transports: list[asyncio.Transport]) -> None:
         began = time.monotonic()
-        step = group.interval / max(1, len(transports))
+        step = 0 if group.together else group.interval / max(1, len(transports))
         due = [(began + place * step, transport) for place, transport in enumerate(transports)]
         for chunk in [*group.chunks, _END]:
             for at, (when, transport) in enumerate(due):
