@@ -12,6 +12,7 @@ import msgspec
 from asyncruns import to_json
 from asyncruns.cli.output import joined, print_json, print_raw
 from asyncruns.cli.request import Failure
+from asyncruns.cli.text import readable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -153,6 +154,6 @@ def _method(client: Client, path: str) -> Callable[..., Awaitable[RawResponse[An
 
 def _decoded(body: bytes, kind: type[T]) -> T:
     try:
-        return msgspec.json.decode(body, type=kind)
+        return msgspec.json.decode(readable(body), type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         raise Failure(f"the answer cannot be read: {exc}") from exc

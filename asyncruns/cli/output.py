@@ -16,7 +16,7 @@ import click
 import msgspec
 
 from asyncruns.cli.request import Failure
-from asyncruns.cli.text import CONTROLS
+from asyncruns.cli.text import CONTROLS, readable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,10 +52,11 @@ _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
 def print_json(body: bytes, *, on_one_line: bool = False) -> None:
     """Print JSON laid out, in colour on a terminal; or on one line, as programs like it."""
     try:
-        laid_out = msgspec.json.format(body, indent=_ON_ONE_LINE if on_one_line else _INDENT)
+        indent = _ON_ONE_LINE if on_one_line else _INDENT
+        laid_out = msgspec.json.format(readable(body), indent=indent)
     except (msgspec.DecodeError, RecursionError) as exc:
         raise Failure(f"the answer is no JSON that can be read: {exc}") from exc
-    text = laid_out.decode(errors="replace")
+    text = laid_out.decode()
     if not sys.stdout.encoding.lower().startswith("utf"):
         text = _NOT_ASCII.sub(_escaped, text)
     if not sys.stdout.isatty():
@@ -80,7 +81,7 @@ def print_raw(body: bytes) -> None:
 
 def joined(first: bytes, items: Sequence[msgspec.Raw], *, more: bool) -> bytes:
     """Several pages as one list: all members of the first page, with the items of all of them."""
-    envelope: dict[str, Any] = msgspec.json.decode(first, type=dict[str, msgspec.Raw])
+    envelope: dict[str, Any] = msgspec.json.decode(readable(first), type=dict[str, msgspec.Raw])
     envelope["data"] = items
     if "last_id" in envelope and items:
         envelope["last_id"] = json.loads(bytes(items[-1])).get("id")

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from asyncruns.cli.text import readable
+
 if TYPE_CHECKING:
     from collections.abc import Generator
 
@@ -110,6 +112,29 @@ def test_raw_is_every_byte_and_no_other(run: Run) -> None:
     with answering() as told:
         ended = run(*RUN, "--raw", "--format", "table", **told.environ)
     assert ended.stdout.encode() == SENT
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        (rb'"\ud83d"', rb'"\ufffd"'),
+        (rb'"\uDE00 \ud83d\ud83d\ude00"', rb'"\ufffd \ufffd\ud83d\ude00"'),
+        (rb'"\\ud83d \u00f8"', rb'"\\ud83d \u00f8"'),
+        (b'"\xff"', b'"\xef\xbf\xbd"'),
+    ],
+)
+def test_what_is_no_text_in_a_string_is_replaced_and_nothing_else(sent: bytes, read: bytes) -> None:
+    assert readable(sent) == read
+
+
+@pytest.mark.parametrize("shape", ["json", "jsonl", "table"])
+def test_a_text_that_was_cut_within_a_sign_is_shown(run: Run, shape: str) -> None:
+    page = b'{"object":"list","data":[{"id":"run_1","status":"queued","model":"\\ud83d!"}]}'
+    with answering(page) as told:
+        listing = ("runs", "list", "--thread-id", "t", "--format", shape, "--max-items", "1")
+        ended = run(*listing, **told.environ)
+    assert (ended.code, ended.stderr) == (0, "")
+    assert ("\N{REPLACEMENT CHARACTER}!" if shape == "table" else "\\ufffd!") in ended.stdout
 
 
 def test_an_output_without_these_signs_gets_escapes(run: Run) -> None:
