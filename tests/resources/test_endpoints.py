@@ -310,7 +310,7 @@ async def test_a_call_makes_its_request(case: Case, client: Client, notebook: No
         lambda c, **o: c.assistants.list(**o),
         lambda c, **o: _entered(c.runs.stream(thread_id="t", assistant_id="a_1", **o)),
     ],
-    ids=str,
+    ids=lambda call: f"line {call.__code__.co_firstlineno}",
 )
 async def test_every_call_takes_extras(call: Any, client: Client, notebook: Notebook) -> None:
     await call(

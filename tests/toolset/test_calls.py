@@ -270,7 +270,7 @@ class Station:
 
 
 async def in_this_thread(place: str) -> str:
-    return f"{place} {threading.get_ident()}"
+    return f"{place}, in the same thread: {threading.current_thread() is threading.main_thread()}"
 
 
 def through_a_decorator(place: str) -> Any:
@@ -284,8 +284,8 @@ def through_a_decorator(place: str) -> Any:
         (Station(), "called Oslo"),
         (functools.partial(Station()), "called Oslo"),
         (functools.partial(Station().measure), "measured Oslo"),
-        (in_this_thread, f"Oslo {threading.get_ident()}"),
-        (through_a_decorator, f"Oslo {threading.get_ident()}"),
+        (in_this_thread, "Oslo, in the same thread: True"),
+        (through_a_decorator, "Oslo, in the same thread: True"),
     ],
 )
 async def test_async_callables_of_every_kind_run_in_the_loop(function: Any, output: str) -> None:
