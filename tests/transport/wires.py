@@ -104,8 +104,8 @@ async def wire(*answers: Answer, tls: ssl.SSLContext | None = None) -> AsyncGene
                     writer.close()
                 for running in (gone, acting):
                     running.cancel()
-                # Two readers at a time are one too many.
-                await asyncio.wait({gone, acting})
+                # Two readers at a time are one too many; and the client may have hung up.
+                await asyncio.gather(gone, acting, return_exceptions=True)
         except (asyncio.IncompleteReadError, ConnectionError):
             seen.hung_up += 1
         finally:
