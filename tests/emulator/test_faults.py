@@ -215,6 +215,16 @@ async def test_a_connection_fails_after_so_many_bytes() -> None:
         assert (await raw(emulator, stream=False)).endswith(b'\r\n\r\n{"id":"run')
 
 
+@pytest.mark.parametrize("size", [0, 10, 10_000])
+async def test_an_object_is_truncated_within_a_chunk(size: int) -> None:
+    async with serving(Fault("truncate", after_bytes=size)) as emulator:
+        head, _, body = (await raw(emulator, stream=False)).partition(b"\r\n\r\n")
+    assert b"Transfer-Encoding: chunked" in head
+    assert b"Content-Length" not in head
+    assert body.endswith(b"\r\n400\r\nevent: thread.mess" if size else b"400\r\nevent: thread.mess")
+    assert (b'{"id":"run' in body) == (size > 0)
+
+
 async def test_a_place_beyond_the_end_is_the_end() -> None:
     async with serving(Fault("close", after_events=99)) as emulator:
         assert names_of(await raw(emulator))[-1] == "done"
