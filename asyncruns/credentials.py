@@ -62,8 +62,13 @@ class Blots:
 
     def __init__(self, headers: Mapping[str, str] | None = None) -> None:
         sent = {name.lower(): value for name, value in (headers or {}).items()}
-        told = [sent[name].rpartition(" ")[2] for name in AUTH_HEADERS & sent.keys()]
-        secrets = [secret for secret in told if len(secret) >= MIN_SECRET]
+        # What follows the scheme; a key may have spaces of its own.
+        scheme, _, token = sent.get("authorization", "").partition(" ")
+        secrets = [
+            secret
+            for secret in (token or scheme, sent.get("api-key", ""))
+            if len(secret) >= MIN_SECRET
+        ]
         # As it stands in a text, in JSON of some servers, and in a URL.
         self._words = sorted(
             {

@@ -257,6 +257,19 @@ async def test_a_key_is_known_however_it_is_spelled(spelling: str) -> None:
     assert spelling.encode() not in caught.value.body
 
 
+async def test_a_key_may_have_spaces() -> None:
+    said = b'{"error": {"message": "Incorrect: very secret words"}}'
+    async with wire(answer(said, status="401 No")) as server:
+        url = server.url.removesuffix("/v1")
+        for client in (
+            Client(api_key="very secret words", base_url=server.url),
+            AzureClient(azure_endpoint=url, api_version="v", api_key="very secret words"),
+        ):
+            async with client:
+                with pytest.raises(APIStatusError, match=r"Incorrect: …$"):
+                    await retrieve(client)
+
+
 async def test_what_a_server_says_of_a_short_key_stays_readable() -> None:
     said = answer(b'{"error": {"message": "any key but any"}}', status="401 No")
     async with (
