@@ -22,7 +22,7 @@ import aiohttp
 from aiohttp.http_exceptions import ContentEncodingError, LineTooLong
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from asyncruns.credentials import AUTH_HEADERS
+from asyncruns.credentials import Blots
 from asyncruns.errors import (
     AmbiguousRequestError,
     APIConnectionError,
@@ -67,12 +67,6 @@ WRITE_PIECE: Final = 64 * 1024
 
 MAX_INFLATED: Final = 64 * 1024 * 1024
 """How many bytes a compressed stream may have once decompressed; a plain one may go on for ever."""
-
-HIDDEN: Final = "…"
-"""What stands in an error where a server has repeated a credential."""
-
-MIN_SECRET: Final = 8
-"""Characters that make a credential one: `any`, for a server that asks for none, is a word."""
 
 READ_BUFFER: Final = 64 * 1024
 """Bytes that aiohttp reads ahead of a slow consumer; its own 256 KiB make idle streams heavy."""
@@ -119,18 +113,8 @@ class Attempt:
             yield
         except FOREIGN as exc:
             _drop_key(exc)
+            Blots(self.headers).exception(exc)
             raise self._error(exc) from exc
-
-    def hide(self, answer: ByteStream, body: bytes) -> bytes:
-        """Blot our credentials out of an answer that an error is to show, and give its body."""
-        sent = {name.lower(): value for name, value in self.headers.items()}
-        told = [sent[name].rpartition(" ")[2] for name in AUTH_HEADERS & sent.keys()]
-        for secret in (secret for secret in told if len(secret) >= MIN_SECRET):
-            body = body.replace(secret.encode(), HIDDEN.encode())
-            answer.headers = CIMultiDict(
-                (name, value.replace(secret, HIDDEN)) for name, value in answer.headers.items()
-            )
-        return body
 
     def _error(self, exc: Exception) -> AsyncRunsError:
         if self.waits_for and isinstance(exc, TimeoutError):
@@ -223,7 +207,7 @@ class Connections:
         except BaseException:
             _give_back(slot)
             raise
-        stream = ByteStream(response, attempt.where, slot)
+        stream = ByteStream(response, attempt.where, slot, Blots(attempt.headers))
         self._streams.add(stream)
         return stream
 
@@ -313,15 +297,21 @@ class Connections:
 class ByteStream:
     """The body of an answer as it comes; whoever opened it closes it."""
 
-    __slots__ = ("__weakref__", "_end", "_release", "_response", "_where", "headers")
+    __slots__ = ("__weakref__", "_end", "_release", "_response", "_where", "blots", "headers")
 
     def __init__(
-        self, response: aiohttp.ClientResponse, where: str, slot: tuple[asyncio.Semaphore, ...]
+        self,
+        response: aiohttp.ClientResponse,
+        where: str,
+        slot: tuple[asyncio.Semaphore, ...],
+        blots: Blots,
     ) -> None:
         self._response = response
         # A copy, because aiohttp's own cannot be pickled, and errors carry it.
         self.headers: Mapping[str, str] = CIMultiDict(response.headers)
         """The answer's headers, case-insensitive."""
+        self.blots = blots
+        """For what an error shows of it."""
         self._where = where
         self._end: OSError | None = None
         # Runs once, and at the latest when a stream that nobody closed is collected.
@@ -343,6 +333,13 @@ class ByteStream:
         """The media type alone, in lower case; empty where the server sent none."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
+    def hide(self, body: bytes) -> bytes:
+        """Blot our credentials out of the headers, and out of what came of the body."""
+        self.headers = CIMultiDict(
+            (name, self.blots.text(value)) for name, value in self.headers.items()
+        )
+        return self.blots.data(body)
+
     async def __aiter__(self) -> AsyncGenerator[bytes, None]:
         """Yield the bytes as they come; raises APIConnectionError where they end too soon.
 
@@ -353,6 +350,7 @@ class ByteStream:
             try:
                 chunk = await self._next()
             except FOREIGN as exc:
+                self.blots.exception(exc)
                 raise _error_of(exc, self._where) from exc
             if not chunk:
                 return

@@ -6,9 +6,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable, iscoroutinefunction
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
+from urllib.parse import quote
 
 from asyncruns.errors import AsyncRunsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = [
     "AUTH_HEADERS",
@@ -16,6 +20,7 @@ __all__ = [
     "AzureKey",
     "AzureToken",
     "BearerKey",
+    "Blots",
     "Credential",
     "TokenProvider",
 ]
@@ -28,6 +33,12 @@ A plain function is called on the event loop: one that has to wait should be asy
 
 AUTH_HEADERS: Final = frozenset({"authorization", "api-key"})
 """Where a caller gives one of these headers, no credential is asked for."""
+
+HIDDEN: Final = "…"
+"""What stands in an error where a server has repeated a credential."""
+
+MIN_SECRET: Final = 8
+"""Characters that make a credential one: `any`, for a server that asks for none, is a word."""
 
 EXPIRY_MARGIN: Final = 300.0
 """Seconds before its end at which a token is replaced, unless it says when to."""
@@ -44,6 +55,56 @@ class Credential(Protocol):
     async def headers(self) -> dict[str, str]:
         """Give the headers for one attempt; raises AsyncRunsError where there is no key."""
         ...
+
+
+class Blots:
+    """Blots the credentials of a request out of what an error shows of its answer."""
+
+    def __init__(self, headers: Mapping[str, str] | None = None) -> None:
+        sent = {name.lower(): value for name, value in (headers or {}).items()}
+        # What follows the scheme; a key may have spaces of its own.
+        scheme, _, token = sent.get("authorization", "").partition(" ")
+        secrets = [
+            secret
+            for secret in (token or scheme, sent.get("api-key", ""))
+            if len(secret) >= MIN_SECRET
+        ]
+        # As it stands in a text, in JSON of some servers, and in a URL.
+        self._words = sorted(
+            {
+                word
+                for secret in secrets
+                for word in (secret, secret.replace("/", "\\/"), quote(secret, safe=""))
+            }
+        )
+
+    def text(self, told: str) -> str:
+        """Give a text without them."""
+        for word in self._words:
+            told = told.replace(word, HIDDEN)
+        return told
+
+    def data(self, told: bytes) -> bytes:
+        """Give bytes without them."""
+        for word in self._words:
+            told = told.replace(word.encode(), HIDDEN.encode())
+        return told
+
+    def exception(self, exc: BaseException) -> None:
+        """Take them out of an exception of somebody else's, and out of those that led to it."""
+        chain: list[BaseException] = []
+        following: BaseException | None = exc
+        while following is not None and following not in chain:
+            chain.append(following)
+            following = following.__cause__ or following.__context__
+        for one in chain if self._words else ():
+            one.args = tuple(self._anything(part) for part in one.args)
+            vars(one).update({name: self._anything(part) for name, part in vars(one).items()})
+
+    def _anything(self, told: Any) -> Any:
+        if isinstance(told, bytes):
+            return self.data(told)
+        return self.text(told) if isinstance(told, str) else told
 
 
 class AzureCredential(Protocol):

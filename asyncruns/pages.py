@@ -158,6 +158,8 @@ def _decoded(decode: Callable[[bytes], ObjectT], response: Response, request: Re
     try:
         return decode(response.body)
     except ValueError as exc:
+        response = response.hidden()
+        response.blots.exception(exc)
         # Some gateways tell an error with a good status.
         told = error_message(response.body)
         said = f" (the server says: {told})" if told else ""

@@ -41,7 +41,14 @@ from asyncruns.unfold import has_other_text
 from asyncruns.watch import Silence, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Callable,
+        Iterable,
+        Iterator,
+        Mapping,
+    )
     from types import TracebackType
 
     import anyio
@@ -107,6 +114,7 @@ class RunStream:
         self._trace = RunTrace(invocation)
         self._service: RunService | None = None
         self._body: AsyncIterable[bytes] | None = None
+        self._hide: Callable[[bytes], bytes] = bytes
         self.request_id: str | None = None
         """The `x-request-id` of the last answer that streams the run; None where there is none."""
         if isinstance(source, AsyncIterable):
@@ -453,7 +461,7 @@ class RunStream:
 
     def _taken(self, block: bytes) -> Event | None:
         """The event of a block, folded, and what it means for the stream itself."""
-        event = decode_block(block)
+        event = self._decoded(block)
         if self._over and isinstance(event, UnknownEvent) and not is_json(event.raw):
             return None  # of a last block without an end, only whole data counts
         if isinstance(event, MESSAGE_ENDS) and not self._defers:
@@ -466,6 +474,18 @@ class RunStream:
         elif isinstance(event, ErrorEvent):
             self._error = event.data
         return event
+
+    def _decoded(self, block: bytes) -> Event | None:
+        """The event of a block; an error, and what cannot be read, tell no credential."""
+        try:
+            event = decode_block(block)
+        except StreamError:
+            if self._hide(block) == block:
+                raise
+        else:
+            if not isinstance(event, ErrorEvent):
+                return event
+        return decode_block(self._hide(block))
 
     def _is_settled(self) -> bool:
         """Whether the run has ended, or pauses, as far as can be told."""
@@ -630,6 +650,8 @@ class RunStream:
     def _take_body(self, body: ByteStream) -> None:
         self._body = body
         self.request_id = getattr(body, "request_id", None)
+        blots = getattr(body, "blots", None)
+        self._hide = bytes if blots is None else blots.data
 
     async def _cancel(self) -> None:
         """Cancel the run at the server, whatever becomes of this task meanwhile."""

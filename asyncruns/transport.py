@@ -8,15 +8,16 @@ from __future__ import annotations
 import copy
 import time
 from contextlib import aclosing, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 import anyio
 from msgspec import UNSET, UnsetType
+from multidict import CIMultiDict
 
 from asyncruns.connections import Attempt, ClientClosedError
-from asyncruns.credentials import AUTH_HEADERS
+from asyncruns.credentials import AUTH_HEADERS, Blots
 from asyncruns.errors import (
     MAX_ERROR_BODY,
     SNIPPET,
@@ -58,6 +59,8 @@ REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 WORKER_THREADS: Final = 40
 """How many sync tools of a client run at once, the abandoned ones included."""
+
+_NO_BLOTS: Final = Blots()
 
 _PORTS: Final = {"http": 80, "https": 443}
 
@@ -128,6 +131,13 @@ class Response:
     headers: Mapping[str, str]
     """Case-insensitive."""
     body: bytes
+    blots: Blots = field(default=_NO_BLOTS, repr=False, compare=False)
+    """For what an error shows of it."""
+
+    def hidden(self) -> Response:
+        """Give it without the credentials that the server has repeated in it."""
+        headers = CIMultiDict((name, self.blots.text(said)) for name, said in self.headers.items())
+        return replace(self, headers=headers, body=self.blots.data(self.body))
 
     @property
     def request_id(self) -> str | None:
@@ -243,18 +253,18 @@ class Transport:
                 async with attempt.in_time():
                     body = await stream.read(MAX_BODY)
         if request.method == "DELETE" and not body:
-            return Response(stream.status, stream.headers, body)
+            return Response(stream.status, stream.headers, body, stream.blots)
         # Some servers label their JSON as plain text; HTML never begins like this.
         looks_like_json = body.lstrip()[:1] in {b"{", b"["}
         if request.accept == JSON and "json" not in stream.content_type and not looks_like_json:
-            raise _unexpected(request, stream, attempt.hide(stream, body), "JSON")
-        return Response(stream.status, stream.headers, body)
+            raise _unexpected(request, stream, stream.hide(body), "JSON")
+        return Response(stream.status, stream.headers, body, stream.blots)
 
     async def _begin(self, request: Request, sent: RequestInfo) -> ByteStream:
         attempt = self._attempt(request, stream=True)
         stream = await self._answered(request, attempt, sent)
         try:
-            await self._check_events(request, attempt, stream)
+            await self._check_events(request, stream)
         except BaseException:
             await stream.aclose()
             raise
@@ -296,7 +306,7 @@ class Transport:
             async with aclosing(stream):
                 place = _place(attempt, stream)
                 if place is None or redirects == MAX_REDIRECTS:
-                    raise await self._refusal(request, attempt, stream)
+                    raise await self._refusal(request, stream)
             # Its query is the one of the new place.
             attempt.url, attempt.query = place, []
             redirects += 1
@@ -316,16 +326,14 @@ class Transport:
                 raise
             raise APITimeoutError(f"{attempt.where}: no token came in time") from exc
 
-    async def _refusal(
-        self, request: Request, attempt: Attempt, stream: ByteStream
-    ) -> APIStatusError:
+    async def _refusal(self, request: Request, stream: ByteStream) -> APIStatusError:
         """The error for an answer with a status that is not good."""
         if stream.status < 400:  # noqa: PLR2004 -- the first error status of HTTP
-            attempt.hide(stream, b"")
+            stream.hide(b"")
             place = stream.headers.get("location", "nowhere")[:SNIPPET]
             message = f"redirects to {place} are not followed: {_REDIRECT_RULE}"
             return _status_error(request, stream, b"", message)
-        body = attempt.hide(stream, await stream.read_start(MAX_ERROR_BODY))
+        body = stream.hide(await stream.read_start(MAX_ERROR_BODY))
         return error_from_response(
             stream.status,
             stream.headers,
@@ -336,9 +344,9 @@ class Transport:
             repeatable=request.repeatable,
         )
 
-    async def _check_events(self, request: Request, attempt: Attempt, stream: ByteStream) -> None:
+    async def _check_events(self, request: Request, stream: ByteStream) -> None:
         if stream.content_type != "text/event-stream":
-            body = attempt.hide(stream, await stream.read_start(MAX_ERROR_BODY))
+            body = stream.hide(await stream.read_start(MAX_ERROR_BODY))
             raise _unexpected(request, stream, body, "an event stream")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.leaks import Complaints, open_sockets, open_tasks, sockets_beyond
+from tests.leaks import Complaints, open_sockets, open_tasks, sockets_beyond, sockets_left
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -43,12 +43,15 @@ def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
     if is_async:
         request.getfixturevalue("nothing_left_in_loop")
     complaints, log = Complaints(), logging.getLogger("asyncio")
+    sockets = open_sockets()
     log.addHandler(complaints)
     yield
     if is_async:
         gc.collect()  # what a test left open warns now, and warnings are errors
     log.removeHandler(complaints)
     assert complaints.said == []
+    if not is_async:  # any other has been counted in its loop
+        assert sockets_left(sockets) == 0
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -51,6 +52,14 @@ def open_sockets() -> int:
 def open_tasks() -> set[asyncio.Task[object]]:
     """The tasks of the loop, but for the one that carries out anyio's tests and fixtures."""
     return {task for task in asyncio.all_tasks() if "TestRunner" not in repr(task.get_coro())}
+
+
+def sockets_left(number: int) -> int:
+    """The same as `sockets_beyond`, for tests that have no loop."""
+    ends = time.monotonic() + PATIENCE
+    while (left := open_sockets() - number) > 0 and time.monotonic() < ends:
+        time.sleep(0.005)
+    return max(left, 0)
 
 
 async def sockets_beyond(number: int) -> int:

@@ -6,10 +6,11 @@ import asyncio
 import gc
 import logging
 import socket
+import threading
 
 import pytest
 
-from tests.leaks import Complaints, open_sockets, open_tasks, sockets_beyond
+from tests.leaks import Complaints, open_sockets, open_tasks, sockets_beyond, sockets_left
 
 
 @pytest.mark.anyio
@@ -26,6 +27,17 @@ async def test_the_other_side_has_its_time_to_notice() -> None:
     asyncio.get_running_loop().call_later(0.05, made.close)
     assert open_sockets() - before == 1
     assert await sockets_beyond(before) == 0
+
+
+def test_a_socket_is_seen_without_a_loop() -> None:
+    before, made = open_sockets(), socket.socket()
+    closing = threading.Timer(0.05, made.close)
+    closing.start()
+    assert open_sockets() - before == 1
+    assert sockets_left(before) == 0
+    closing.join()
+    with socket.socket():
+        assert sockets_left(before) == 1
 
 
 @pytest.mark.anyio

@@ -130,6 +130,8 @@ async def _break_off(fault: Fault, exchange: Exchange, answer: Answer | None) ->
         await _END[fault.kind](fault, exchange)
         return _Over()
     response, pieces = _begun(exchange, answer)
+    if fault.kind == "truncate":
+        response.content_length = None  # then it goes in chunks
     async with aclosing(pieces):
         rest = b""
         if fault.has_place or fault.kind == "truncate":

@@ -138,7 +138,23 @@ NOT_CARRIED_OUT: Final = frozenset({"html", "json", "status", "redirect"})
 NEED_NO_ANSWER: Final = NOT_CARRIED_OUT | {"refuse", "reset", "close", "stall", "garbage"}
 """The kinds that can come, without a place, to a request that is not carried out."""
 
-_COUNTS: Final = ("skip", "after_events", "after_bytes", "size")
+_LEAST: Final[Mapping[str, int]] = {
+    "skip": 0,
+    "after_events": 0,
+    "after_bytes": 0,
+    "size": 0,
+    "retry_after": 0,
+    "seconds": 0,
+    "count": 1,
+    "every": 1,
+    "events": 1,
+    "status": 200,
+}
+"""The options that are numbers, and the smallest that they may be."""
+
+_FRACTIONS: Final = frozenset({"retry_after", "seconds"})
+_NEVER_NONE: Final = frozenset({"skip", "every", "size"})
+_LAST_STATUS: Final = 599
 _SELECTION: Final = ("kind", "endpoint", "skip", "count", "every", "carried_out")
 
 
@@ -159,7 +175,8 @@ class Fault:
     `wrapped_error` (the event in both forms, and the end), `early_done` (`done` without an end),
     `no_done`, `linger` (never ending after `done`).
 
-    Raises ValueError for a kind, an endpoint or an option that there is not.
+    Raises ValueError for a kind, an endpoint or an option that there is not, and for a number
+    that it cannot be; TypeError for what is no number, or no name.
     """
 
     kind: Kind
@@ -193,8 +210,9 @@ class Fault:
     rule: yes, but for `html`, `json`, `status` and `redirect`."""
 
     def __post_init__(self) -> None:
-        if self.kind not in OPTIONS:
-            known = ", ".join(get_args(Kind))
+        kinds = get_args(Kind)
+        if self.kind not in kinds:
+            known = ", ".join(kinds)
             raise ValueError(f"there is no fault {self.kind!r}; the kinds are {known}")
         if self.endpoint is not None:
             _parsed(self.endpoint)
@@ -207,14 +225,18 @@ class Fault:
         self._check_numbers()
 
     def _check_numbers(self) -> None:
-        for name in _COUNTS:
+        for name, least in _LEAST.items():
             number = getattr(self, name)
-            if number is not None and number < 0:
-                raise ValueError(f"{name} must be at least 0, not {number}")
-        for name in ("count", "every", "events"):
-            number = getattr(self, name)
-            if number is not None and number < 1:
-                raise ValueError(f"{name} must be at least 1, not {number}")
+            if number is None and name not in _NEVER_NONE:
+                continue
+            if isinstance(number, bool) or not isinstance(
+                number, int | float if name in _FRACTIONS else int
+            ):
+                raise TypeError(f"{name} must be a number, not {number!r}")
+            if not number >= least:  # NaN is not
+                raise ValueError(f"{name} must be at least {least}, not {number}")
+        if self.status is not None and self.status > _LAST_STATUS:
+            raise ValueError(f"status must be at most {_LAST_STATUS}, not {self.status}")
         if self.after_events is not None and self.after_bytes is not None:
             raise ValueError("a place is after_events or after_bytes, not both")
         if self.carried_out is False and (self.kind not in NEED_NO_ANSWER or self.has_place):
@@ -253,9 +275,11 @@ class Fault:
 
 def _parsed(endpoint: str) -> tuple[str, Sequence[str], bool]:
     """The method, the path and whether only streams are meant."""
-    method, space, path = endpoint.partition(" ")
-    if space and method.isupper() and path.startswith("/"):
-        return method, path[1:].split("/"), False
+    if not isinstance(endpoint, str):
+        raise TypeError(f"an endpoint must be a string, not {endpoint!r}")
+    method, _, path = endpoint.partition(" /")
+    if _is_known(method, path.split("/")):
+        return method, path.split("/"), False
     if endpoint not in ENDPOINTS:
         known = ", ".join(ENDPOINTS)
         raise ValueError(
@@ -264,6 +288,18 @@ def _parsed(endpoint: str) -> tuple[str, Sequence[str], bool]:
         )
     method, path = ENDPOINTS[endpoint]
     return method, path.split("/"), endpoint.endswith("stream")
+
+
+def _is_known(method: str, path: Sequence[str]) -> bool:
+    """Whether there is an endpoint with this method and path; `*` and ids fit each other."""
+    return any(
+        method == known
+        and len(path) == len(parts)
+        and all(
+            part in {"*", other} or other == "*" for part, other in zip(path, parts, strict=True)
+        )
+        for known, parts in ((known, whole.split("/")) for known, whole in ENDPOINTS.values())
+    )
 
 
 class Faults:

@@ -27,7 +27,8 @@ class EmulatorThread:
     """An Emulator as a plain `with` block; it takes the same options.
 
     Every method returns when the emulator's thread has done what it says, in milliseconds; scripts
-    run in that thread. Raises, on entering, what starting the server raises: OSError for a port
+    run in that thread, and may call all of them but `add_run`. Outside of the block they raise
+    RuntimeError. Raises, on entering, what starting the server raises: OSError for a port
     that is taken. Leaving the block ends the server and the thread.
     """
 
@@ -107,7 +108,12 @@ class EmulatorThread:
 
     def add_run(self, thread_id: str, assistant_id: str, **fields: Any) -> Json:
         """Add a run and return a copy of it once it has ended, or waits for somebody."""
-        return self._await(self._emulator.add_run(thread_id, assistant_id, **fields))
+        return self._await(lambda: self._emulator.add_run(thread_id, assistant_id, **fields))
+
+    @property
+    def _is_here(self) -> bool:
+        """Whether this is the emulator's own thread, which cannot wait for itself."""
+        return threading.current_thread() is self._thread
 
     def _do(self, act: Callable[[], T]) -> T:
         """Do something in the emulator's thread, and give what it gives."""
@@ -115,11 +121,15 @@ class EmulatorThread:
         async def do() -> T:
             return act()
 
-        return self._await(do())
+        return act() if self._is_here else self._await(do)
 
-    def _await(self, coroutine: Coroutine[Any, Any, T]) -> T:
+    def _await(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        if self._is_here:
+            raise RuntimeError("a script cannot wait for a run of its own emulator")
+        if not self._thread.is_alive():
+            raise RuntimeError("the emulator is not running: use it within its `with` block")
         loop = self._started.result()
-        return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+        return asyncio.run_coroutine_threadsafe(make(), loop).result()
 
     def _run(self) -> None:
         try:

@@ -148,6 +148,16 @@ def test_every_endpoint_is_one_of_the_emulator_s() -> None:
         ({"kind": "explode"}, "there is no fault 'explode'; the kinds are refuse, reset, close"),
         ({"kind": "reset", "endpoint": "runs.make"}, "no endpoint 'runs.make': name one of assis"),
         ({"kind": "reset", "endpoint": "GET threads"}, "write method and path"),
+        ({"kind": "reset", "endpoint": "GET /thread/*"}, "no endpoint 'GET /thread/\\*': name one"),
+        ({"kind": "reset", "endpoint": "PUT /threads"}, "no endpoint 'PUT /threads': name one"),
+        ({"kind": "stall", "seconds": -1}, "seconds must be at least 0, not -1"),
+        (
+            {"kind": "status", "retry_after": float("nan")},
+            "retry_after must be at least 0, not nan",
+        ),
+        ({"kind": "status", "status": 99}, "status must be at least 200, not 99"),
+        ({"kind": "status", "status": 600}, "status must be at most 599, not 600"),
+        ({"kind": ["reset"]}, "there is no fault \\['reset'\\]"),
         ({"kind": "drip", "after_events": 1}, "a drip fault takes no option, and not after_events"),
         ({"kind": "stall", "status": 500}, "takes after_bytes, after_events, seconds, and not sta"),
         ({"kind": "reset", "after_events": -1}, "after_events must be at least 0, not -1"),
@@ -160,6 +170,30 @@ def test_every_endpoint_is_one_of_the_emulator_s() -> None:
 def test_a_fault_that_makes_no_sense_says_why(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Fault(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"endpoint": 5}, "an endpoint must be a string, not 5"),
+        ({"after_events": "5"}, "after_events must be a number, not '5'"),
+        ({"after_bytes": 1.5}, "after_bytes must be a number, not 1.5"),
+        ({"count": True}, "count must be a number, not True"),
+        ({"skip": None}, "skip must be a number, not None"),
+    ],
+)
+def test_a_fault_says_what_is_no_number_or_name(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        Fault("reset", **arguments)
+
+
+@pytest.mark.parametrize("endpoint", ["GET /threads/*", "GET /threads/thread_1", "GET /*/thread_1"])
+async def test_a_path_may_have_ids(endpoint: str) -> None:
+    async with serving(Fault("status", endpoint, count=None)) as emulator:
+        emulator.add_thread(id="thread_2")
+        paths = ("/threads/thread_1", "/threads/thread_1/messages", "/threads/thread_2")
+        last = 500 if endpoint.endswith("/*") else 200
+        assert await statuses(emulator, *paths) == [500, 200, last]
 
 
 def test_what_is_no_fault_is_refused() -> None:
@@ -213,6 +247,16 @@ async def test_a_connection_fails_after_so_many_bytes() -> None:
         assert body_of(await raw(emulator)) == b"event: thr"
     async with serving(Fault("close", after_bytes=10)) as emulator:
         assert (await raw(emulator, stream=False)).endswith(b'\r\n\r\n{"id":"run')
+
+
+@pytest.mark.parametrize("size", [0, 10, 10_000])
+async def test_an_object_is_truncated_within_a_chunk(size: int) -> None:
+    async with serving(Fault("truncate", after_bytes=size)) as emulator:
+        head, _, body = (await raw(emulator, stream=False)).partition(b"\r\n\r\n")
+    assert b"Transfer-Encoding: chunked" in head
+    assert b"Content-Length" not in head
+    assert body.endswith(b"\r\n400\r\nevent: thread.mess" if size else b"400\r\nevent: thread.mess")
+    assert (b'{"id":"run' in body) == (size > 0)
 
 
 async def test_a_place_beyond_the_end_is_the_end() -> None:

@@ -97,6 +97,33 @@ def test_a_port_that_is_taken_is_an_error_where_it_is_started() -> None:
             EmulatorThread(port=port).__enter__()
 
 
+def test_nobody_waits_for_an_emulator_that_is_not_running() -> None:
+    emulator = EmulatorThread(greet)
+    with pytest.raises(RuntimeError, match="is not running: use it within"):
+        emulator.faults = [Fault("reset")]
+    with emulator:
+        assert emulator.connections == 0
+    with pytest.raises(RuntimeError, match="is not running: use it within"):
+        emulator.add_run("thread_1", "asst_1")
+
+
+def test_a_script_may_change_its_own_emulator() -> None:
+    refusals: list[str] = []
+
+    async def change(context: Context) -> AsyncGenerator[Action, Any]:
+        emulator.faults = [Fault("status", "threads.retrieve")]
+        try:
+            emulator.add_run(context.run["thread_id"], "asst_1")
+        except RuntimeError as exc:
+            refusals.append(str(exc))
+        yield Say("Hello.")
+
+    with EmulatorThread(change) as emulator:
+        assert asyncio.run(answer(emulator.base_url)) == "Hello."
+        assert [fault.kind for fault in emulator.faults] == ["status"]
+    assert refusals == ["a script cannot wait for a run of its own emulator"]
+
+
 def test_a_mistake_in_a_call_is_raised_where_it_is_made() -> None:
     with EmulatorThread() as emulator, pytest.raises(TypeError, match="faults must be of Fault"):
         emulator.faults = [ask]  # type: ignore[list-item]  # pyright: ignore[reportAttributeAccessIssue] -- the mistake

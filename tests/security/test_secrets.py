@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import pickle
 import traceback
@@ -63,6 +64,13 @@ async def answer_tools(client: Client) -> object:
 
 async def list_steps(client: Client) -> object:
     return [step async for step in client.runs.steps.list("run_1", thread_id="thread_1")]
+
+
+async def follow(client: Client) -> object:
+    async with client.runs.stream(
+        thread_id="thread_1", assistant_id="asst_1", on_interrupt="raise"
+    ) as entered:
+        return await entered.get_final_run()
 
 
 CALLS = [retrieve, create, poll, stream, answer_tools, list_steps]
@@ -193,6 +201,73 @@ async def test_a_page_instead_of_an_answer_may_repeat_the_key(call: Call) -> Non
                 with pytest.raises(APIStatusError, match="Debug") as caught:
                     await call(client)
             assert KEY not in told(caught.value)
+
+
+EVERY: list[Call] = [*CALLS]
+SAID = f"Incorrect API key: {KEY}"
+FAILED = {"error": {"message": SAID, "code": KEY}}
+
+REPEATED: dict[str, tuple[Answer, list[Call]]] = {
+    "an error with a good status": (
+        answer(json.dumps(FAILED).encode(), headers=(f"X-Seen: {KEY}",)),
+        [retrieve, create, list_steps],
+    ),
+    "an object that is none": (
+        answer(json.dumps({"id": 5, "status": KEY}).encode()),
+        [retrieve, create],
+    ),
+    "a header that is none": (f"HTTP/1.1 200 OK\r\nX-A\1 {KEY}: 3\r\n\r\n".encode(), EVERY),
+    "a status that is none": (f"HTTP/1.1 2x0 {KEY}\r\n\r\n".encode(), EVERY),
+    "a chunk that is none": (STREAM_HEAD + f"{KEY}\r\n".encode(), EVERY),
+    "an error event": (stream_answer(run_frame("in_progress"), frame("error", FAILED)), [follow]),
+    "an error event of the other form": (
+        stream_answer(run_frame("in_progress"), frame("error", FAILED["error"])),
+        [follow],
+    ),
+    "an event that is none": (
+        stream_answer(frame("thread.run.queued", {"id": KEY, "status": 5})),
+        [follow],
+    ),
+}
+"""Answers that repeat the key, and the calls that fail with them."""
+
+
+@pytest.mark.parametrize("kind", REPEATED)
+async def test_an_answer_that_cannot_be_read_may_repeat_the_key(kind: str, spans: Spans) -> None:
+    sent, calls = REPEATED[kind]
+    async with wire(sent) as server:
+        for client in clients(server):
+            async with client:
+                for call in calls:
+                    with pytest.raises(AsyncRunsError) as caught:
+                        await call(client)
+                    assert KEY not in told(caught.value), call
+    assert not any(KEY in span.to_json() for span in spans.ended())
+
+
+@pytest.mark.parametrize("spelling", ["sk/very/secret", r"sk\/very\/secret", "sk%2Fvery%2Fsecret"])
+async def test_a_key_is_known_however_it_is_spelled(spelling: str) -> None:
+    said = f'{{"error": {{"message": "Incorrect: {spelling}!"}}}}'.encode()
+    async with (
+        wire(answer(said, status="401 No")) as server,
+        Client(api_key="sk/very/secret", base_url=server.url, max_retries=0) as client,
+    ):
+        with pytest.raises(APIStatusError, match="Incorrect: …!") as caught:
+            await retrieve(client)
+    assert spelling.encode() not in caught.value.body
+
+
+async def test_a_key_may_have_spaces() -> None:
+    said = b'{"error": {"message": "Incorrect: very secret words"}}'
+    async with wire(answer(said, status="401 No")) as server:
+        url = server.url.removesuffix("/v1")
+        for client in (
+            Client(api_key="very secret words", base_url=server.url),
+            AzureClient(azure_endpoint=url, api_version="v", api_key="very secret words"),
+        ):
+            async with client:
+                with pytest.raises(APIStatusError, match=r"Incorrect: …$"):
+                    await retrieve(client)
 
 
 async def test_what_a_server_says_of_a_short_key_stays_readable() -> None:
