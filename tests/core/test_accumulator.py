@@ -1314,3 +1314,14 @@ def test_a_call_of_an_ended_step_is_found_as_it_came() -> None:
     details = folded.steps[0].step_details
     assert isinstance(details, ToolCallsStepDetails)
     assert folded.find_call("call_a") == (details.tool_calls[0], True)
+
+
+def test_it_is_open_until_each_step_and_each_message_has_ended() -> None:
+    frames = [
+        frame("thread.run.step.created", step("step_1", "in_progress")),
+        frame("thread.message.created", message("msg_1", "in_progress")),
+        frame("thread.run.step.completed", step("step_1", "completed")),
+        frame("thread.message.completed", message("msg_1", "completed")),
+    ]
+    opened = [fold(*frames[:count]).is_open for count in range(len(frames) + 1)]
+    assert opened == [False, True, True, True, False]

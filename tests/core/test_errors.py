@@ -29,6 +29,7 @@ from asyncruns.errors import (
     StreamError,
     StreamInterrupted,
     error_from_response,
+    error_message,
 )
 from asyncruns.models import ErrorObject, IncompleteDetails, LastError, Message, Run, RunStep
 from tests.core.shapes import COPIES, encoded
@@ -418,3 +419,20 @@ def test_a_page_is_shown_by_its_title() -> None:
     page = b"<html><head><title>502 Bad Gateway</title></head><body>sick</body></html>"
     message = failed(502, page, headers={"content-type": "text/html; charset=utf-8"}).message
     assert message == "text/html; charset=utf-8: 502 Bad Gateway sick"
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"error":{"message":"no"}}', "no"),
+        (b'{"error":"no"}', "no"),
+        (b'{"detail":"no"}', "no"),
+        (b'{"id":"run_1"}', None),
+        (b'{"error":{"message":7}}', None),
+        (b"<html>no</html>", None),
+    ],
+)
+def test_the_message_that_a_body_tells_is_found_whatever_its_status(
+    body: bytes, message: str | None
+) -> None:
+    assert error_message(body) == message

@@ -954,6 +954,11 @@ def test_a_model_that_callers_send_leaves_out_what_was_not_set() -> None:
     assert to_dict(TruncationStrategy(type="auto")) == {"type": "auto"}
 
 
+def test_a_model_that_callers_send_has_what_must_stand_in_a_body() -> None:
+    assert to_dict(models.FileSearchResources()) == {"vector_store_ids": []}
+    assert to_dict(models.FileSearchRankingOptions()) == {"score_threshold": 0.0}
+
+
 def test_a_thing_that_json_cannot_hold_is_a_type_error() -> None:
     with pytest.raises(TypeError):
         to_json([object()])
