@@ -340,6 +340,14 @@ async def test_a_message_that_comes_twice_is_answered_once() -> None:
         assert world.runs() == 2
 
 
+async def test_messages_of_two_conversations_may_have_the_same_id() -> None:
+    async with opened() as world:
+        for name in ("a", "b"):
+            assert await world.platform.send(name, "hello", id="1") == 202
+        for name in ("a", "b"):
+            await world.platform.wait_for(name, "text")
+
+
 async def test_a_conversation_takes_only_so_many_messages() -> None:
     held = Held()
     async with opened(held.script) as world:
