@@ -65,9 +65,9 @@ def make_app(conversations: Conversations, secret: str = "") -> web.Application:
 
 async def take_message(request: web.Request) -> web.Response:
     """Take a message and answer at once; what the run makes of it comes by and by."""
-    given = request.headers.get("Authorization", "").removeprefix("Bearer ").encode()
+    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
     secret = request.app[SECRET].encode()
-    if secret and not hmac.compare_digest(given, secret):
+    if secret and not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), secret):
         return _refusal(401, "the Authorization header does not have the bot's secret")
     try:
         message = msgspec.json.decode(await request.read(), type=Incoming)
