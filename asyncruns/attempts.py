@@ -45,8 +45,8 @@ FOREIGN_DEADLINE: Final = 600.0
 KEPT: Final = ("extra_headers", "extra_query", "include", "timeout")
 """The parameters of a job that hold for the requests that follow its creation, too."""
 
-NEWEST: Final = 100
-"""How many runs of a thread are searched for a job's own: the longest page that servers give."""
+FULL_PAGE: Final = 100
+"""The longest page that servers give."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +144,11 @@ class Attempts:
     async def _find(self) -> Run | None:
         """The job's run, if the thread has one; one that the next attempt replaces does not count.
 
-        Costs one request.
+        Costs one request for each full page of the thread's runs.
         """
-        runs = await self._terms.client.runs.list(
-            self._thread_id(), limit=NEWEST, order="desc", **self._kept(but="include")
-        )
-        for run in runs.data:
+        async for run in self._terms.client.runs.list(
+            self._thread_id(), limit=FULL_PAGE, order="desc", **self._kept(but="include")
+        ):
             if (run.metadata or {}).get(DEDUPE_KEY) == self._key:
                 self._is_said = True
                 return None if _is_rate_limited(run) else run

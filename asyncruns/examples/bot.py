@@ -43,14 +43,14 @@ REPLY_TIMEOUT: Final = aiohttp.ClientTimeout(total=10)
 
 CONVERSATIONS: Final = web.AppKey("conversations", Conversations)
 SECRET: Final = web.AppKey("secret", str)
-SEEN: Final = web.AppKey[OrderedDict[str, None]]("seen")
+SEEN: Final = web.AppKey[OrderedDict[tuple[str, str], None]]("seen")
 
 
 class Incoming(msgspec.Struct):
     """The body of a request: one message."""
 
     id: str
-    """The same for every attempt to send it."""
+    """The same for every attempt to send it, and of no other message of the conversation."""
     conversation: str
     text: str
 
@@ -65,21 +65,22 @@ def make_app(conversations: Conversations, secret: str = "") -> web.Application:
 
 async def take_message(request: web.Request) -> web.Response:
     """Take a message and answer at once; what the run makes of it comes by and by."""
-    given = request.headers.get("Authorization", "").removeprefix("Bearer ").encode()
+    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
     secret = request.app[SECRET].encode()
-    if secret and not hmac.compare_digest(given, secret):
+    if secret and not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), secret):
         return _refusal(401, "the Authorization header does not have the bot's secret")
     try:
         message = msgspec.json.decode(await request.read(), type=Incoming)
     except msgspec.MsgspecError as exc:
         return _refusal(400, f"send a message with id, conversation and text: {exc}")
     seen = request.app[SEEN]
-    if message.id not in seen:
+    known_as = message.conversation, message.id
+    if known_as not in seen:
         try:
             request.app[CONVERSATIONS].take(message.conversation, message.text)
         except Busy as exc:
             return _refusal(429, str(exc))
-        seen[message.id] = None
+        seen[known_as] = None
         if len(seen) > MOST_SEEN:
             seen.popitem(last=False)
     return web.json_response({}, status=202)

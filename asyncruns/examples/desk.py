@@ -27,6 +27,7 @@ __all__ = ["PAGE", "PAGE_HEADERS", "Answer", "Desk", "Refusal"]
 
 LONGEST_QUESTION: Final = 4000
 """Characters that a question may have."""
+STOPPING: Final = "the server is about to stop"
 MOST_ANSWERS: Final = 100
 """How many answers are kept."""
 PATIENCE: Final = 10.0
@@ -120,7 +121,7 @@ class Desk:
                 400, f'send {{"question": "…"}} with a text of 1 to {LONGEST_QUESTION} characters'
             )
         if self._closed:
-            raise Refusal(503, "the server is about to stop")
+            raise Refusal(503, STOPPING)
         self._make_room()
         try:
             thread = await self._client.threads.create(
@@ -135,6 +136,9 @@ class Desk:
             broadcast = await Broadcast(stream, abandon_after=self._patience).open()
         except (APIConnectionError, APIStatusError) as exc:
             raise Refusal(502, f"the run could not be created: {exc}") from exc
+        if self._closed:  # meanwhile
+            await broadcast.aclose()
+            raise Refusal(503, STOPPING)
         key = token_urlsafe(16)
         self._answers[key] = Answer(question, broadcast)
         return key

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from asyncruns import Client, Toolset
 from asyncruns.emulator import Action, Call, Context, Emulator, Fail, Incomplete, Say
@@ -340,6 +341,14 @@ async def test_a_message_that_comes_twice_is_answered_once() -> None:
         assert world.runs() == 2
 
 
+async def test_messages_of_two_conversations_may_have_the_same_id() -> None:
+    async with opened() as world:
+        for name in ("a", "b"):
+            assert await world.platform.send(name, "hello", id="1") == 202
+        for name in ("a", "b"):
+            await world.platform.wait_for(name, "text")
+
+
 async def test_a_conversation_takes_only_so_many_messages() -> None:
     held = Held()
     async with opened(held.script) as world:
@@ -374,6 +383,18 @@ async def test_a_webhook_with_a_secret_takes_messages_from_nobody_else() -> None
             async with session.post(url, json=body, headers={"Authorization": given}) as reply:
                 assert reply.status == status
         await world.platform.wait_for("a", "text")
+
+
+async def test_a_secret_that_is_no_text_is_a_wrong_one() -> None:
+    async with opened(secret="sesame") as world:
+        port = URL(world.platform.url).port
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(
+            b"POST /messages HTTP/1.1\r\nHost: bot\r\nAuthorization: Bearer \xff\r\n"
+            b"Content-Length: 0\r\n\r\n"
+        )
+        assert await reader.readline() == b"HTTP/1.1 401 Unauthorized\r\n"
+        writer.close()
 
 
 def test_a_setting_that_there_is_not_is_refused() -> None:

@@ -153,6 +153,24 @@ async def test_a_desk_keeps_so_many_answers_and_no_more() -> None:
         assert refused.value.status == 503
 
 
+async def test_a_question_that_comes_while_the_desk_closes_leaves_no_run_alive() -> None:
+    never = asyncio.Event()
+
+    async def wait(_: Context) -> AsyncGenerator[Action, Any]:
+        await never.wait()
+        yield Say("Never.")
+
+    async with opened_desk(keep=3) as (desk, emulator):
+        emulator.script = wait
+        asking = asyncio.create_task(desk.ask({"question": "?"}))
+        await asyncio.sleep(0)
+        await desk.aclose()
+        with pytest.raises(Refusal, match="about to stop") as refused:
+            await asking
+        assert refused.value.status == 503
+        assert emulator.requests[-1].path.endswith("/cancel")
+
+
 async def test_a_run_that_cannot_be_created_is_a_bad_gateway() -> None:
     async with Emulator() as emulator, Client(base_url=emulator.base_url, api_key="") as client:
         async with Desk(client, "asst_none") as desk:

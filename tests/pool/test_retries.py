@@ -244,6 +244,17 @@ async def test_a_job_whose_run_has_ended_is_not_done_again() -> None:
         assert house.proxy.count(CREATE) == 0
 
 
+async def test_a_job_finds_its_run_behind_a_full_page_of_others() -> None:
+    async with opened(echo) as house, RunPool(house.client) as pool:
+        thread = house.emulator.add_thread()["id"]
+        first = await begin(house, "order-1", echo, thread)
+        for number in range(100):
+            await begin(house, f"other {number}", echo, thread)
+        result = await pool.run(job(house, thread_id=thread, dedupe_key="order-1"))
+        assert result.run is not None
+        assert result.run.id == first
+
+
 async def test_a_job_whose_run_is_alive_goes_on_with_it() -> None:
     tools = Tools()
     async with opened(echo) as house, RunPool(house.client, toolset=tools.set) as pool:
