@@ -75,7 +75,10 @@ class Relay(Outlet):
         return self
 
     async def aclose(self) -> None:
-        """Leave the stream, and wait until it is left; does nothing the second time."""
+        """Leave the stream, and wait until it is left; does nothing the second time.
+
+        Whoever iterates meanwhile gets no more frames: the body ends there, without `done`.
+        """
         self._leave()
         await self._feed.aclose()
 
