@@ -41,14 +41,7 @@ from asyncruns.unfold import has_other_text
 from asyncruns.watch import Silence, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import (
-        AsyncGenerator,
-        AsyncIterator,
-        Callable,
-        Iterable,
-        Iterator,
-        Mapping,
-    )
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
     from types import TracebackType
 
     import anyio
@@ -68,13 +61,7 @@ LINGER: Final = 5.0
 """Seconds that a stream may take to end once its run has ended or pauses."""
 
 Outcome = Literal[
-    "completed",
-    "incomplete",
-    "failed",
-    "cancelled",
-    "expired",
-    "requires_action",
-    "interrupted",
+    "completed", "incomplete", "failed", "cancelled", "expired", "requires_action", "interrupted"
 ]
 """How a stream can end: as its run's status says, or interrupted before that."""
 
@@ -352,7 +339,8 @@ class RunStream:
                 if self.run is not self._answered:
                     self._rounds.forget()
                 if not self._is_settled() or self._has_gaps():
-                    async with aclosing(self._missed()) as missed:
+                    following = self._fill_gaps() if self._is_settled() else self._follow()
+                    async with aclosing(following) as missed:
                         async for event in missed:
                             if dispatch is not None and event.__class__ in dispatch.hooked:
                                 await dispatch(event)
@@ -506,10 +494,6 @@ class RunStream:
         if self._body is not None or self.run is None or not self._is_settled():
             return False
         return self._closed or not self._rounds.due(self.run)
-
-    def _missed(self) -> AsyncGenerator[Event, None]:
-        """What the bodies so far have not told."""
-        return self._fill_gaps() if self._is_settled() else self._follow()
 
     async def _fill_gaps(self) -> AsyncGenerator[Event, None]:
         """Look once at a run that has ended; after the end no failure is an error."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from asyncruns.cli.connection import Connection
     from asyncruns.pages import Page
 
-__all__ = ["ask", "ask_for_list"]
+__all__ = ["FULL_PAGE", "ask", "ask_for_list"]
 
 FULL_PAGE: Final = 100
 """The longest page that servers give."""

@@ -61,7 +61,7 @@ def _sender(path: str, *, is_list: bool) -> Callable[..., None]:
 
     def send(connection: Connection, params: dict[str, Any], **settings: Any) -> None:
         # It brings aiohttp, which help does not need.
-        from asyncruns.cli import ask  # noqa: PLC0415
+        from asyncruns.cli import ask  # noqa: PLC0415 -- only when used
 
         (ask.ask_for_list if is_list else ask.ask)(connection, path, params, **settings)
 

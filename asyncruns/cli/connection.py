@@ -63,7 +63,7 @@ class Connection:
         Raises click.UsageError for what no client can be made of.
         """
         # aiohttp comes with it, and help needs none.
-        from asyncruns import AzureClient, Client  # noqa: PLC0415
+        from asyncruns import AzureClient, Client  # noqa: PLC0415 -- only when used
 
         azure = self._is_azure()
         for name, what, variables in _NEEDED_BY_AZURE if azure else _NEEDED:

@@ -43,7 +43,7 @@ def with_queue(
 def package() -> Any:
     """`asyncruns.workers`: its engine is an extra, and help needs none."""
     try:
-        from asyncruns import workers  # noqa: PLC0415
+        from asyncruns import workers  # noqa: PLC0415 -- only when used
     except ModuleNotFoundError as exc:
         raise Failure(str(exc)) from exc
     return workers

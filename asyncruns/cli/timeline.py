@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from asyncruns.cli.ask import FULL_PAGE
 from asyncruns.cli.bars import chart
 from asyncruns.cli.chart import draw_chart
 from asyncruns.cli.console import Ragged, open_console
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from asyncruns.cli.connection import Connection
 
 __all__ = ["timeline"]
-
-FULL_PAGE: Final = 100
-"""The longest page that servers give."""
 
 STANDARD_OUTPUT: Final = "-"
 

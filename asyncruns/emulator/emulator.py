@@ -155,12 +155,12 @@ class Emulator:
     def poll_after_ms(self, milliseconds: int | None) -> None:
         self._endpoints.poll_after_ms = milliseconds
 
-    def add_assistant(self, *, id: str | None = None, **fields: Any) -> Json:  # noqa: A002
+    def add_assistant(self, *, id: str | None = None, **fields: Any) -> Json:  # noqa: A002 -- the API's word
         """Add an assistant as a request with these fields would; return a copy of it."""
         body = _body({"model": DEFAULT_MODEL, **fields}, requests.CreateAssistant)
         return copy.deepcopy(self._store.new_assistant(body, id))
 
-    def add_thread(self, *, id: str | None = None, **fields: Any) -> Json:  # noqa: A002
+    def add_thread(self, *, id: str | None = None, **fields: Any) -> Json:  # noqa: A002 -- the API's word
         """Add a thread as a request with these fields would; return a copy of it."""
         body = _body(fields, requests.CreateThread)
         return copy.deepcopy(self._store.new_thread(body, id).record)
@@ -170,7 +170,7 @@ class Emulator:
         thread_id: str,
         content: str | list[Json],
         *,
-        id: str | None = None,  # noqa: A002
+        id: str | None = None,  # noqa: A002 -- the API's word
         role: str = "user",
         **fields: Any,
     ) -> Json:
@@ -184,7 +184,7 @@ class Emulator:
         thread_id: str,
         assistant_id: str,
         *,
-        id: str | None = None,  # noqa: A002
+        id: str | None = None,  # noqa: A002 -- the API's word
         script: Script | None = None,
         **fields: Any,
     ) -> Json:

@@ -173,7 +173,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 0
     except OSError as exc:
-        print(f"port {options.port} cannot be used: {exc.strerror}", file=sys.stderr)  # noqa: T201
+        print(f"port {options.port} cannot be used: {exc.strerror}", file=sys.stderr)  # noqa: T201 -- its output
         return 1
     return 0
 

@@ -169,7 +169,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"--fastapi needs {exc.name}: pip install 'asyncruns[examples]'", file=sys.stderr)  # noqa: T201 -- a command speaks
         return 1
     except OSError as exc:
-        print(f"port {options.port} cannot be used: {exc.strerror}", file=sys.stderr)  # noqa: T201
+        print(f"port {options.port} cannot be used: {exc.strerror}", file=sys.stderr)  # noqa: T201 -- its output
         return 1
     return 0
 
