@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from tests.cli.backend import Backend
 
 ESCAPE = "\x1b["
+A_MOMENT = 0.2
+"""Seconds that a hand needs; between a prompt and its wait for a key, readline loses a signal."""
 
 TOOLS = '''
 import time
@@ -300,6 +303,7 @@ def test_ctrl_c_on_a_terminal_asks_and_a_second_one_leaves_at_once(
         terminal.process.send_signal(signal.SIGINT)
         terminal.read_until(b"Cancel it at the server? [y/N]: ")
         if answer is None:
+            time.sleep(A_MOMENT)
             terminal.process.send_signal(signal.SIGINT)
         else:
             terminal.write(answer)
@@ -319,6 +323,7 @@ def test_ctrl_c_does_not_wait_for_a_tool_that_takes_its_time(backend: Backend, h
         terminal.read_until(b"asleep")
         terminal.process.send_signal(signal.SIGINT)
         terminal.read_until(b"Cancel it at the server? [y/N]: ")
+        time.sleep(A_MOMENT)
         terminal.process.send_signal(signal.SIGINT)
         code, written = terminal.end()
     assert "Traceback" not in written
