@@ -31,7 +31,7 @@ is never changed; reading one again costs nothing until the object changes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar, get_args
 
 from msgspec.structs import replace
 
@@ -235,51 +235,54 @@ class Accumulator:
         else:
             self._fold_deferred_of(object_id)
 
-    # Nearly every delta is one piece of one part that is there already. Below, and in
-    # `_fold_message`, that case is folded on the spot: it stands for the builder's `apply` and for
-    # `Parts.apply`, whose calls cost more than the fold itself.
+    # Nearly every delta is one piece of one part that is there already. In the two below, that case
+    # is folded on the spot: it stands for the builder's `apply` and for `Parts.apply`, whose calls
+    # cost more than the fold itself.
 
     def _fold_step(self, change: RunStepDeltaEvent) -> None:
         builder = self._steps.get(change.id)
-        if builder is not None:
-            details: Any = change.delta.step_details
-            if details.__class__ is ToolCallDeltaObject:
-                pieces = details.tool_calls
-                if pieces is not None and len(pieces) == 1:
-                    piece = pieces[0]
-                    part = builder.parts.by_index.get(piece.index)
-                    if part is not None and part.piece is piece.__class__:
-                        builder.built = None
-                        part.apply(piece)
-                        return
+        if builder is None:
+            builder = _StepBuilder(RunStep(id=change.id, status="in_progress"))
+            builder.apply(change.delta)
+            # Only now: a delta that cannot be folded leaves no empty step behind.
+            self._steps[change.id] = builder
+            if self.run is not None:
+                builder.adopt(self.run)
+            return
+        details: Any = change.delta.step_details
+        try:
+            [piece] = details.tool_calls
+            part = builder.parts.by_index[piece.index]
+        except _NOT_ONE_THAT_IS_THERE:
             builder.apply(change.delta)
             return
-        builder = _StepBuilder(RunStep(id=change.id, status="in_progress"))
-        builder.apply(change.delta)
-        # Only now: a delta that cannot be folded leaves no empty step behind.
-        self._steps[change.id] = builder
-        if self.run is not None:
-            builder.adopt(self.run)
+        if part.piece is type(piece):
+            builder.built = None
+            part.apply(piece)
+        else:
+            builder.apply(change.delta)
 
     def _fold_message(self, change: MessageDeltaEvent) -> None:
         builder = self._messages.get(change.id)
-        if builder is not None:
-            delta = change.delta
-            pieces = delta.content
-            if pieces is not None and len(pieces) == 1 and delta.role is None:
-                piece = pieces[0]
-                part = builder.parts.by_index.get(piece.index)
-                if part is not None and part.piece is piece.__class__:
-                    builder.built = None
-                    part.apply(piece)
-                    return
+        if builder is None:
+            builder = _MessageBuilder(Message(id=change.id, status="in_progress"))
+            builder.apply(change.delta)
+            self._messages[change.id] = builder
+            if self.run is not None:
+                builder.adopt(self.run)
+            return
+        delta: Any = change.delta
+        try:
+            [piece] = delta.content
+            part = builder.parts.by_index[piece.index]
+        except _NOT_ONE_THAT_IS_THERE:
             builder.apply(delta)
             return
-        builder = _MessageBuilder(Message(id=change.id, status="in_progress"))
-        builder.apply(change.delta)
-        self._messages[change.id] = builder
-        if self.run is not None:
-            builder.adopt(self.run)
+        if part.piece is type(piece) and delta.role is None:
+            builder.built = None
+            part.apply(piece)
+        else:
+            builder.apply(delta)
 
     folds: ClassVar[dict[Any, Callable[[Accumulator, Any], None]]] = {
         ThreadCreated: _take_thread,
@@ -290,6 +293,9 @@ class Accumulator:
         ThreadMessageDelta: _fold_message,
     }
 
+
+_NOT_ONE_THAT_IS_THERE: Final = (AttributeError, KeyError, TypeError, ValueError)
+"""What looking for the one part of a delta raises where there is none, or more, or a new one."""
 
 WholeT = TypeVar("WholeT", RunStep, Message)
 ObjectT = TypeVar("ObjectT", Run, RunStep, Message)
