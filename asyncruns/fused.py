@@ -43,14 +43,16 @@ def _folding_reader_of(
 FOLDING: Final = OnDemand(_folding_reader_of)
 """For the first line of each ordinary frame that is folded: its class, its decode, its fold."""
 
-_DELTAS: Final = {
-    b"event: " + kind.event.encode() for kind in (ThreadRunStepDelta, ThreadMessageDelta)
-}
-_ID_FIRST: Final = b'{"id":"'
+_OPENINGS: Final = tuple(
+    b"event: " + kind.event.encode() + b'\ndata: {"id":"'
+    for kind in (ThreadMessageDelta, ThreadRunStepDelta)
+)
 
 
-def deferrable(head: bytes, data: bytes) -> bytes | None:
+def deferrable(block: bytes) -> bytes | None:
     """The id of the object that a delta belongs to; None for what has to be decoded at once."""
-    if head not in _DELTAS or not data.startswith(_ID_FIRST):
-        return None
-    return data[len(_ID_FIRST) : data.find(b'"', len(_ID_FIRST))]
+    for opening in _OPENINGS:
+        if block.startswith(opening):
+            start = len(opening)
+            return block[start : block.find(b'"', start)]
+    return None

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from asyncruns.models import Message, Run, RunStep
+    from asyncruns.watch import Watch
 
 __all__ = ["ByteStream", "RunService"]
 
@@ -74,15 +75,16 @@ def is_running(source: object) -> bool:
     return bool(getattr(source, "ag_running", False))
 
 
-async def drain(chunks: AsyncIterator[bytes]) -> None:
+async def drain(chunks: AsyncIterator[bytes], watch: Watch) -> None:
     """Read a body's end, which for many servers comes a moment after the last that counts.
 
     Then its connection can be used again, for the next tool round first of all.
     """
+    watch.end_by(asyncio.get_running_loop().time() + DRAIN)
     with suppress(Exception):  # after `done` nothing that a connection does is an error
-        async with asyncio.timeout(DRAIN):
-            async for _ in chunks:
-                pass
+        while True:
+            with watch:
+                await anext(chunks)
 
 
 async def close(*sources: object) -> None:

@@ -71,7 +71,8 @@ class BlockSplitter:
             chunk = b"\n" + chunk
             pieces[-1] = pieces[-1][:-1]
             self._held -= 1
-        *blocks, rest = chunk.split(b"\n\n")
+        blocks = chunk.split(b"\n\n")
+        rest = blocks.pop()
         if blocks:
             if pieces:
                 pieces.append(blocks[0])

@@ -41,7 +41,7 @@ from asyncruns.unfold import has_other_text
 from asyncruns.watch import Silence, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
     from types import TracebackType
 
     import anyio
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Outcome", "RunStream"]
 
-EVENTS_PER_TURN: Final = 128
+EVENTS_PER_TURN: Final = 256
 """How many events a stream hands out before other tasks of the loop get their turn."""
 
 LINGER: Final = 5.0
@@ -130,7 +130,11 @@ class RunStream:
         if event_handler is not None:
             self._dispatch = Dispatch(event_handler, self._accumulator)
         self._watch = Watch(idle_timeout)
-        self._blocks = BlockSplitter()
+        self._splitter = BlockSplitter()
+        # Of the last read: cleared where nothing more of it counts.
+        self._blocks: list[bytes] = []
+        # The run that the limit of the reads is set for.
+        self._timed: Run | None = None
         self._chunks: AsyncIterator[bytes] | None = None
         self._events: AsyncGenerator[Event, None] | None = None
 
@@ -318,22 +322,22 @@ class RunStream:
             self._start_clock()
             self._interrupted = False
             while True:
-                body = self._body
                 while (blocks := await self._read()) is not None:
                     if trace.awaits_text:
                         trace.look_for_text(blocks)
-                    for event in (self._deferred if self._defers else self._folded)(blocks):
-                        if dispatch is not None and event.__class__ in dispatch.hooked:
+                    take = self._defer if self._defers else self._take
+                    for block in blocks:
+                        event = take(block)
+                        if event is None:
+                            continue
+                        if dispatch is not None and type(event) in dispatch.hooked:
                             await dispatch(event)
                         yield event
-                        if self._body is not body:  # submit() has opened the next one
-                            body = self._body
-                            break
                         turn += 1
                         if turn == EVENTS_PER_TURN:
                             turn = 0
                             await asyncio.sleep(0)
-                    del blocks  # a stream that waits for the next read holds nothing of the last
+                    blocks.clear()  # a stream that waits for a read holds nothing of the last
                 await self._close_body()
                 self._fold_deferred()
                 if self.run is not self._answered:
@@ -342,7 +346,7 @@ class RunStream:
                     following = self._fill_gaps() if self._is_settled() else self._follow()
                     async with aclosing(following) as missed:
                         async for event in missed:
-                            if dispatch is not None and event.__class__ in dispatch.hooked:
+                            if dispatch is not None and type(event) in dispatch.hooked:
                                 await dispatch(event)
                             yield event
                 if self._body is None and not await self._next_round():
@@ -361,15 +365,19 @@ class RunStream:
         """The blocks of the next read; None where the body is over, or of no more use."""
         if self._over or self._body is None:
             return None
+        run = self._accumulator.run
+        if self._chunks is None or run is not self._timed:
+            self._timed = run
+            self._watch.end_by(self._reads_until())
         if self._chunks is None:
             self._chunks = aiter(self._body)
         try:
-            with self._watch.over(self._reads_until()):
+            with self._watch:
                 chunk = await anext(self._chunks)
-            return self._blocks.feed(chunk)
+            self._blocks = self._splitter.feed(chunk)
         except StopAsyncIteration:
             self._over = True
-            return [self._blocks.close()]
+            return [self._splitter.close()]
         except Silence as exc:
             if not self._is_settled() and self._watch.is_past(self._deadline_at):
                 raise self._too_late() from exc
@@ -380,6 +388,7 @@ class RunStream:
             self._over = True
             self._failure = exc
             return None
+        return self._blocks
 
     def _reads_until(self) -> float | None:
         """When the next read must be over, beside the limit of each, on the loop's clock."""
@@ -389,47 +398,38 @@ class RunStream:
             self._lingers_until = asyncio.get_running_loop().time() + LINGER
         return self._lingers_until
 
-    def _folded(self, blocks: list[bytes]) -> Iterator[Event]:
-        """The events of blocks, each folded just before it is given.
+    def _take(self, block: bytes) -> Event | None:
+        """The event of a block, folded; None where there is nothing to give.
 
-        For an ordinary frame this loop stands for `events.decode_block` and `Accumulator.apply`;
-        any other takes the way through those rooms.
+        For an ordinary frame this stands for `events.decode_block` and `Accumulator.apply`; any
+        other takes the way through those rooms.
         """
-        accumulator = self._accumulator
+        head, _, data = block.partition(b"\ndata: ")
+        ordinary = FOLDING[head]
         try:
-            for block in blocks:
-                head, _, data = block.partition(b"\ndata: ")
-                ordinary = FOLDING[head]
-                if ordinary is not None:
-                    kind, decode, fold = ordinary
-                    try:
-                        payload = decode(data)
-                    except DECODE_FAILURES:
-                        ordinary = None
-                    else:
-                        fold(accumulator, payload)
-                        yield kind(payload, data)
-                if ordinary is None and (event := self._taken(block)) is not None:
-                    yield event
-                    if event.__class__ is DoneEvent:
-                        return
+            if ordinary is None:
+                return self._take_odd(block)
+            kind, decode, fold = ordinary
+            try:
+                payload = decode(data)
+            except DECODE_FAILURES:
+                return self._take_odd(block)
+            fold(self._accumulator, payload)
+            return kind(payload, data)
         except StreamError as exc:
             self._fail(exc)
+            return None
 
-    def _deferred(self, blocks: list[bytes]) -> Iterator[Event]:
-        """The events of blocks but for deltas, which wait undecoded for somebody to ask."""
-        for block in blocks:
-            head, _, data = block.partition(b"\ndata: ")
-            object_id = deferrable(head, data)
-            if object_id is None:
-                yield from self._folded([block])
-                if self._over:
-                    return
-                continue
-            try:
-                self._accumulator.defer(object_id, block)
-            except StreamError as exc:
-                self._fail(exc)
+    def _defer(self, block: bytes) -> Event | None:
+        """As `_take`, but a delta waits undecoded for somebody to ask, and gives no event."""
+        object_id = deferrable(block)
+        if object_id is None:
+            return self._take(block)
+        try:
+            self._accumulator.defer(object_id, block)
+        except StreamError as exc:
+            self._fail(exc)
+        return None
 
     def _fold_deferred(self) -> None:
         """Fold what no finished object has replaced; where that fails, a look at the run helps."""
@@ -444,10 +444,15 @@ class RunStream:
     def _fail(self, exc: StreamError) -> None:
         """Take the stream for cut; of a last block without an end, only whole data counts."""
         if not self._over:
-            self._over = True
             self._failure = exc
+        self._leave()
 
-    def _taken(self, block: bytes) -> Event | None:
+    def _leave(self) -> None:
+        """Take nothing more of the body, nor of what has been read of it."""
+        self._over = True
+        self._blocks.clear()
+
+    def _take_odd(self, block: bytes) -> Event | None:
         """The event of a block, folded, and what it means for the stream itself."""
         event = self._decoded(block)
         if self._over and isinstance(event, UnknownEvent) and not is_json(event.raw):
@@ -458,7 +463,8 @@ class RunStream:
         if event is not None:
             self._accumulator.apply(event)
         if isinstance(event, DoneEvent):
-            self._over = self._done = True
+            self._leave()
+            self._done = True
         elif isinstance(event, ErrorEvent):
             self._error = event.data
         return event
@@ -616,7 +622,8 @@ class RunStream:
         self._rounds.check_time(run)
         # The connection goes back first: an answer must not wait for it.
         await self._close_body()
-        self._blocks = BlockSplitter()
+        self._splitter = BlockSplitter()
+        self._blocks.clear()
         self._over, self._lingers_until = False, None
         self._failure = self._error = None
         self._answered = run
@@ -655,7 +662,7 @@ class RunStream:
         # Which run it is stands in the first events: whoever cancels it reads on until there.
         chunks, body = self._chunks or aiter(self._body), self._body
         self._chunks = self._body = None
-        return start(cancel_unseen(self._service, chunks, body, self._blocks))
+        return start(cancel_unseen(self._service, chunks, body, self._splitter))
 
     def _start_clock(self) -> None:
         self._rounds.start_clock()
@@ -687,10 +694,12 @@ class RunStream:
                 yield piece
 
     async def _close_body(self) -> None:
-        self._watch.stop()
         chunks, self._chunks = self._chunks, None
         body, self._body = self._body, None
-        if self._done and chunks is not None:
-            self._done = False
-            await drain(chunks)
-        await close(chunks, body)
+        try:
+            if self._done and chunks is not None:
+                self._done = False
+                await drain(chunks, self._watch)
+        finally:
+            self._watch.stop()
+            await close(chunks, body)

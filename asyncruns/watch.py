@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -19,40 +19,38 @@ class Silence(TimeoutError):  # noqa: N818 -- caught one step above, never seen
 class Watch:
     """Bounds the time of single reads with one timer, however many reads there are.
 
-    A timer for each read would cost more than the read. This one looks, when it fires, since when
-    the current read waits, and is set anew for the rest. A read that waits too long is cancelled
-    and raises Silence.
+    Each read is a `with` block. A timer for each would cost more than the read: this one looks,
+    when it fires, since when the current read waits, and is set anew for the rest. A read that
+    waits too long is cancelled and raises Silence.
     """
 
-    __slots__ = ("_cancelling", "_due", "_expired", "_loop", "_task", "_timer", "limit")
+    __slots__ = ("_began", "_cancelling", "_expired", "_loop", "_task", "_timer", "_until", "limit")
 
     def __init__(self, limit: float | None) -> None:
         self.limit = math.inf if limit is None else limit
+        self._until = math.inf
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._due = math.inf
+        self._began = 0.0
         self._expired = False
         self._cancelling = 0
 
-    def over(self, deadline_at: float | None) -> Self:
-        """Watch a read that must end at a time of the loop's clock, too."""
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-        self._due = self._loop.time() + self.limit
-        if deadline_at is not None:
-            self._due = min(self._due, deadline_at)
-        return self
+    def end_by(self, until: float | None) -> None:
+        """Let reads end at a time of the loop's clock, too; None for no such time."""
+        self._until = math.inf if until is None else until
+        if self._timer is not None and self._timer.when() > self._until:
+            self.stop()
 
     def __enter__(self) -> None:
-        if self._due == math.inf or self._loop is None:
-            return
-        self._task = asyncio.current_task()
-        self._cancelling = self._task.cancelling() if self._task is not None else 0
-        if self._timer is not None and self._timer.when() > self._due:
-            self.stop()
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
+        self._task = task = asyncio.current_task()
+        self._cancelling = 0 if task is None else task.cancelling()
+        self._began = loop.time()
         if self._timer is None:
-            self._timer = self._loop.call_at(self._due, self._look)
+            self._set(loop)
 
     def __exit__(
         self,
@@ -76,12 +74,17 @@ class Watch:
             self._timer.cancel()
             self._timer = None
 
-    def _look(self) -> None:
+    def _set(self, loop: asyncio.AbstractEventLoop) -> None:
+        due = min(self._began + self.limit, self._until)
+        if due < math.inf:
+            self._timer = loop.call_at(due, self._look, loop)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
-        if self._task is None or self._loop is None:
+        if self._task is None:
             return  # nobody reads: the next read sets the timer
-        if self._loop.time() >= self._due:
+        if loop.time() >= min(self._began + self.limit, self._until):
             self._expired = True
             self._task.cancel()
         else:
-            self._timer = self._loop.call_at(self._due, self._look)
+            self._set(loop)
