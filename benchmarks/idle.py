@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["ROWS", "main", "memory"]
 
 _STREAMS: Final = 1_000
-_QUICK_STREAMS: Final = 50
+_QUICK_STREAMS: Final = 100
 _WARM: Final = 50
 _PAUSE: Final = 0.05
 _CASES: Final = ("openai", "azure", "naive json", "asyncruns", "bytes only")
@@ -60,8 +60,10 @@ async def _grown(url: str, thread: str, count: int, consume: Consume) -> float:
     async def opened(streams: int) -> int:
         before = _waiting(url, thread)
         tasks.extend(asyncio.ensure_future(consume(thread, None)) for _ in range(streams))
-        while _waiting(url, thread) < before + streams:  # noqa: ASYNC110 -- another process counts
+        while _waiting(url, thread) < before + streams:
             await asyncio.sleep(_PAUSE)
+            if any(task.done() for task in tasks):  # it has failed: see below
+                break
         await asyncio.sleep(_PAUSE * 10)
         failed = [task for task in tasks if task.done()]
         if failed:
@@ -70,11 +72,11 @@ async def _grown(url: str, thread: str, count: int, consume: Consume) -> float:
         return _resident()
 
     at_first = await opened(_WARM)
-    grown = await opened(count) - at_first
+    grown = await opened(count - _WARM) - at_first
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    return grown / count
+    return grown / (count - _WARM)
 
 
 def _waiting(url: str, thread: str) -> int:

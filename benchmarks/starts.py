@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from functools import partial
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Final
 
 from benchmarks import first
@@ -73,20 +74,23 @@ def output_of(arguments: Sequence[str]) -> tuple[str, float]:
 
     Raises MismatchError where it fails, with what it says about that.
     """
-    process = subprocess.Popen(
-        [sys.executable, *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        env=_ENVIRONMENT,
-    )
-    assert process.stdout is not None  # noqa: S101 -- it was asked for
-    assert process.stderr is not None  # noqa: S101 -- the same
-    with process.stdout, process.stderr:
-        printed, said = process.stdout.read(), process.stderr.read()
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    # A file takes all that a failing process says, however much, while its output is read.
+    with TemporaryFile("w+", encoding="utf-8") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            encoding="utf-8",
+            env=_ENVIRONMENT,
+        )
+        assert process.stdout is not None  # noqa: S101 -- it was asked for
+        with process.stdout:
+            printed = process.stdout.read()
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        stderr.seek(0)
+        said = stderr.read()
     if process.returncode:
         raise MismatchError(f"python {' '.join(arguments)} failed: {said.strip()}")
     return printed, 1_000 * (used.ru_utime + used.ru_stime)

@@ -20,6 +20,7 @@ import openai
 from azure.ai.agents.aio import AgentsClient
 from azure.ai.agents.models import AsyncAgentEventHandler
 from azure.core.pipeline.policies import HeadersPolicy
+from azure.core.pipeline.transport import AioHttpTransport
 
 from asyncruns import Client, Timeout
 from benchmarks.bodies import Outcome
@@ -128,7 +129,15 @@ async def azure_handler(url: str) -> AsyncGenerator[Consume]:
     """Iterate over azure-ai-agents' event handler, and add the pieces up."""
     # Its own policy for credentials refuses plain HTTP, and so never asks this one for a token.
     unasked = cast("AsyncTokenCredential", object())
-    async with AgentsClient(url, unasked, authentication_policy=HeadersPolicy()) as client:
+    async with (
+        _session() as session,  # its own has no more than 100 connections
+        AgentsClient(
+            url,
+            unasked,
+            authentication_policy=HeadersPolicy(),
+            transport=AioHttpTransport(session=session, session_owner=False),
+        ) as client,
+    ):
 
         async def consume(thread: str, note: Note | None = None) -> Outcome:
             handler: AsyncAgentEventHandler[None] = AsyncAgentEventHandler()
