@@ -8,7 +8,7 @@ import functools
 import inspect
 import math
 import threading
-from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import anyio
 import anyio.to_thread
@@ -222,9 +222,6 @@ def _cancellation_is_a_failure() -> Generator[None]:
         raise _failure("tool_failed", "the tool was cancelled from within") from exc
 
 
-_UNBOUNDED: Final = anyio.CapacityLimiter(math.inf)
-
-
 async def _in_thread(function: Callable[[], Any], limiter: anyio.CapacityLimiter | None) -> Any:
     """Run a function in a worker thread, whose place in the limiter it keeps until it returns."""
     if limiter is None:
@@ -245,8 +242,9 @@ async def _in_thread(function: Callable[[], Any], limiter: anyio.CapacityLimiter
             with contextlib.suppress(RuntimeError):  # the loop may be closed by now
                 loop.call_soon_threadsafe(release)
 
+    own = anyio.CapacityLimiter(1)  # the place has been taken already
     try:
-        return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=_UNBOUNDED)
+        return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=own)
     finally:
         if gate.acquire(blocking=False):
             release()

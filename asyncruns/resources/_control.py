@@ -280,8 +280,9 @@ class Polling:
         self._trace = RunTrace(control.invocation)
         self.run: Run | None = None
         tools: Any = {name: params[name] for name in _TOOL_OPTIONS if name in params}
-        limiter = control.transport.thread_limiter
-        self._rounds = Rounds(params.get("toolset"), thread_limiter=limiter, **tools)
+        toolset = params.get("toolset")
+        limiter = None if toolset is None else control.transport.thread_limiter
+        self._rounds = Rounds(toolset, thread_limiter=limiter, **tools)
         until = params.get("until", SETTLED)
         # With a toolset, a run that waits for outputs is not what the caller waits for.
         self._until = until if params.get("toolset") is None else {*until, "requires_action"}
@@ -364,7 +365,7 @@ def stream_of(control: RunControl) -> RunStream:
         for name in StreamOptions.__annotations__
         if name in control.params
     }
-    limiter = control.transport.thread_limiter
+    limiter = None if options.get("toolset") is None else control.transport.thread_limiter
     return RunStream(control, thread_limiter=limiter, invocation=control.invocation, **options)
 
 
