@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from typing import TYPE_CHECKING, Final
 
-from asyncruns.errors import APIConnectionError, APIStatusError, PoolTimeoutError
+from asyncruns.errors import (
+    APIConnectionError,
+    APIStatusError,
+    AsyncRunsError,
+    PoolTimeoutError,
+)
 from asyncruns.models import MessageCreationStepDetails
 from asyncruns.unfold import events_for
 
@@ -15,7 +21,7 @@ if TYPE_CHECKING:
     from asyncruns.models import Message, Run, RunStep
     from asyncruns.service import RunService
 
-__all__ = ["Pace", "is_transient", "look"]
+__all__ = ["Pace", "is_transient", "look", "look_back"]
 
 FIRST_PAUSE: Final = 0.5
 """Seconds between the first two looks at a run, unless the server says otherwise."""
@@ -68,6 +74,18 @@ async def look(
     events = _changes(accumulator, steps, {message.id: message for message in messages})
     changes = events_for(run, accumulator.run)
     return [*changes[:-1], *events, *changes[-1:]], run, pause
+
+
+async def look_back(
+    service: RunService, accumulator: Accumulator, run: Run, *, patience: float
+) -> list[Event]:
+    """Look once at a run that has ended, for so many seconds; a failure is no error any more."""
+    try:
+        async with asyncio.timeout(patience):
+            events, _, _ = await look(service, accumulator, run.thread_id, run.id)
+    except (AsyncRunsError, TimeoutError):
+        return []
+    return events
 
 
 def _changes(

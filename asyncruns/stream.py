@@ -27,7 +27,7 @@ from asyncruns.errors import (
     ToolError,
 )
 from asyncruns.events import DoneEvent, ErrorEvent, UnknownEvent, decode_block, is_json
-from asyncruns.follow import Pace, is_transient, look
+from asyncruns.follow import Pace, is_transient, look, look_back
 from asyncruns.fused import FOLDING, MESSAGE_ENDS, deferrable
 from asyncruns.handler import Dispatch, RunHandler
 from asyncruns.models import DECODE_FAILURES, ENDED_RUN, Run, to_dict
@@ -80,6 +80,15 @@ class RunStream:
     readable. After the run's end nothing that the connection does is an error.
     """
 
+    # A dict of so many names takes 1.3 KB more.
+    __slots__ = (
+        *("__weakref__", "_accumulator", "_answered", "_blocks", "_body", "_cancel_on_exit"),
+        *("_cancelled", "_chunks", "_closed", "_deadline", "_deadline_at", "_defers", "_dispatch"),
+        *("_done", "_error", "_events", "_failure", "_hide", "_interrupted", "_lingers_until"),
+        *("_live", "_opened", "_over", "_patience", "_recovers", "_rounds", "_service"),
+        *("_splitter", "_target", "_timed", "_torn", "_trace", "_watch", "request_id"),
+    )
+
     def __init__(
         self,
         source: RunService | AsyncIterable[bytes],
@@ -99,15 +108,11 @@ class RunStream:
         invocation: Invocation | None = None,
     ) -> None:
         self._trace = RunTrace(invocation)
-        self._service: RunService | None = None
-        self._body: AsyncIterable[bytes] | None = None
+        self._body = source if isinstance(source, AsyncIterable) else None
+        self._service = None if isinstance(source, AsyncIterable) else source
         self._hide: Callable[[bytes], bytes] = bytes
         self.request_id: str | None = None
         """The `x-request-id` of the last answer that streams the run; None where there is none."""
-        if isinstance(source, AsyncIterable):
-            self._body = source
-        else:
-            self._service = source
         self._rounds = Rounds(
             toolset,
             max_rounds=max_rounds,
@@ -502,18 +507,12 @@ class RunStream:
         return self._closed or not self._rounds.due(self.run)
 
     async def _fill_gaps(self) -> AsyncGenerator[Event, None]:
-        """Look once at a run that has ended; after the end no failure is an error."""
-        run, service = self.run, self._service
-        if run is None or service is None:
-            return
-        try:
-            async with asyncio.timeout(LINGER):
-                events, _, _ = await look(service, self._accumulator, run.thread_id, run.id)
-        except (AsyncRunsError, TimeoutError):
-            return
-        for event in events:
-            self._accumulator.apply(event)
-            yield event
+        """Look once at a run that has ended, and give what has been missed."""
+        if self.run is not None and self._service is not None:
+            looked = look_back(self._service, self._accumulator, self.run, patience=LINGER)
+            for event in await looked:
+                self._accumulator.apply(event)
+                yield event
 
     async def _follow(self) -> AsyncGenerator[Event, None]:
         """Look at the run until it has ended or pauses, and give what has been missed."""
@@ -590,7 +589,8 @@ class RunStream:
             async with self._in_time():
                 outputs = await self._rounds.outputs(run)
         except (MaxRoundsExceeded, ToolError):
-            await self._cancel()
+            if (cancelling := self._start_cancel()) is not None:
+                await finish(cancelling)
             raise
         try:
             await self._answer({"tool_outputs": outputs})
@@ -643,12 +643,6 @@ class RunStream:
         self.request_id = getattr(body, "request_id", None)
         blots = getattr(body, "blots", None)
         self._hide = bytes if blots is None else blots.data
-
-    async def _cancel(self) -> None:
-        """Cancel the run at the server, whatever becomes of this task meanwhile."""
-        cancelling = self._start_cancel()
-        if cancelling is not None:
-            await finish(cancelling)
 
     def _start_cancel(self) -> asyncio.Task[None] | None:
         """Cancel the run in a task of its own, which no cancellation of ours can reach."""
