@@ -57,6 +57,7 @@ from asyncruns.models import (
     RunStepDelta,
     RunStepDeltaEvent,
     RunStepDeltaMessageDelta,
+    TextContentBlock,
     Thread,
     ToolCallDeltaObject,
     ToolCallsStepDetails,
@@ -73,7 +74,7 @@ if TYPE_CHECKING:
     from asyncruns.events import Event
     from asyncruns.models import ToolCall
 
-__all__ = ["Accumulator"]
+__all__ = ["Accumulator", "texts_of"]
 
 
 class Accumulator:
@@ -117,6 +118,12 @@ class Accumulator:
         builder = self._messages.get(message_id)
         return None if builder is None else builder.snapshot()
 
+    def texts(self, message_id: str) -> list[str]:
+        """What each part of a message says so far, empty for what is no text; costs no snapshot."""
+        self.fold_deferred()
+        builder = self._messages.get(message_id)
+        return [] if builder is None else builder.texts()
+
     @property
     def is_open(self) -> bool:
         """Whether a step or a message has not ended, as far as has been told."""
@@ -142,7 +149,7 @@ class Accumulator:
         Raises StreamError for a delta that no snapshot can take, and LimitExceededError for an
         index out of bounds; the snapshots stay readable.
         """
-        fold = self.folds.get(event.__class__)
+        fold = self.folds.get(type(event))
         if fold is not None:
             fold(self, event.data)
 
@@ -301,6 +308,11 @@ WholeT = TypeVar("WholeT", RunStep, Message)
 ObjectT = TypeVar("ObjectT", Run, RunStep, Message)
 
 
+def texts_of(message: Message) -> list[str]:
+    """What each part of a message says, empty for what is no text."""
+    return [part.text.value if type(part) is TextContentBlock else "" for part in message.content]
+
+
 def _ids(run: Run) -> dict[str, str]:
     """The ids that the objects of a run have from it."""
     return {"thread_id": run.thread_id, "run_id": run.id, "assistant_id": run.assistant_id}
@@ -387,7 +399,7 @@ class _StepBuilder(_Builder[RunStep]):
 
     def apply(self, delta: RunStepDelta) -> None:
         details: Any = delta.step_details
-        if details.__class__ is ToolCallDeltaObject:
+        if type(details) is ToolCallDeltaObject:
             self.built = None
             parts = self.parts
             if not parts.by_index:
@@ -449,6 +461,10 @@ class _MessageBuilder(_Builder[Message]):
         parts.apply(delta.content or ())
         if delta.role is not None and delta.role != self.base.role:
             self.base = replace(self.base, role=delta.role)
+
+    def texts(self) -> list[str]:
+        """What each part says so far, empty for what is no text."""
+        return [part.said() for part in self.parts] if self.parts else texts_of(self.base)
 
     def _has_details(self, whole: Message) -> bool:
         return bool(whole.content)

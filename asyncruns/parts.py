@@ -98,6 +98,10 @@ class Part(ABC):
     def build(self) -> Any:
         """The part as it is now."""
 
+    def said(self) -> str:
+        """The text that the part is; empty for parts that are none."""
+        return ""
+
 
 class Parts:
     """A list that deltas build: a map from index to part (rule 2)."""
@@ -116,23 +120,27 @@ class Parts:
     def apply(self, pieces: Sequence[Any]) -> None:
         """Fold the deltas of some parts; raises LimitExceededError for an index out of bounds."""
         find = self.by_index.get
-        for piece in pieces:
+        for place, piece in enumerate(pieces):
             part = find(piece.index)
-            if part is None or part.piece is not piece.__class__:
-                self._apply_from(piece, pieces)
-                return
-            part.apply(piece)
+            if part is not None and part.piece is type(piece):
+                part.apply(piece)
+            else:
+                self._apply_at(self._index_of(piece, place), piece)
 
     def seed(self, wholes: Iterable[msgspec.Struct], *, complete: bool) -> None:
         """Take the parts of an object that came whole, unless deltas have made some already."""
         if not self.by_index:
-            parts = [self._kinds[whole.__class__].of(whole, complete=complete) for whole in wholes]
+            parts = [self._kinds[type(whole)].of(whole, complete=complete) for whole in wholes]
             for index, part in enumerate(parts):
                 self._put(index, part)
 
+    def __iter__(self) -> Iterator[Any]:
+        """The parts by rising index."""
+        return map(self.by_index.__getitem__, sorted(self.by_index))
+
     def build(self) -> list[Any]:
         """The parts as they are now, by rising index."""
-        return [self.by_index[index].build() for index in sorted(self.by_index)]
+        return [part.build() for part in self]
 
     def located(self, pieces: Sequence[Any]) -> Iterator[tuple[Any, int, Part]]:
         """For deltas that have been folded: each, its index, and the part that it went to."""
@@ -140,22 +148,19 @@ class Parts:
             index = self._index_of(piece, place)
             part = self.by_index.get(index)
             # A later piece of the same delta may have put another part in the place of this one.
-            if part is not None and part.piece is piece.__class__:
+            if part is not None and part.piece is type(piece):
                 yield piece, index, part
 
-    def _apply_from(self, first: Any, pieces: Sequence[Any]) -> None:
-        """Fold the deltas from `first` on, where an index alone does not tell the part."""
-        start = next(place for place, piece in enumerate(pieces) if piece is first)
-        for place, piece in enumerate(pieces[start:], start):
-            index = self._index_of(piece, place)
-            if not 0 <= index <= MAX_INDEX:
-                raise LimitExceededError(f"the index {index} of a delta is not in 0 to {MAX_INDEX}")
-            part = self.by_index.get(index)
-            if part is None or part.piece is not piece.__class__:
-                part = self._kinds[piece.__class__]()
-            part.apply(piece)
-            # Only now: a piece that cannot be read leaves no empty part behind.
-            self._put(index, part)
+    def _apply_at(self, index: int, piece: Any) -> None:
+        """Fold a delta into the part of an index, which may be there or not."""
+        if not 0 <= index <= MAX_INDEX:
+            raise LimitExceededError(f"the index {index} of a delta is not in 0 to {MAX_INDEX}")
+        part = self.by_index.get(index)
+        if part is None or part.piece is not type(piece):
+            part = self._kinds[type(piece)]()
+        part.apply(piece)
+        # Only now: a piece that cannot be read leaves no empty part behind.
+        self._put(index, part)
 
     def _index_of(self, piece: Any, place: int) -> int:
         """The index of the part that a delta belongs to (rule 2)."""
@@ -333,6 +338,9 @@ class _Text(Part):
                 self.value.append(text.value)
             if text.annotations:
                 self.annotations.apply(text.annotations)
+
+    def said(self) -> str:
+        return self.value.join()
 
     def build(self) -> TextContentBlock:
         text = Text(value=self.value.join(), annotations=self.annotations.build())

@@ -463,8 +463,7 @@ class RunStream:
         if self._over and isinstance(event, UnknownEvent) and not is_json(event.raw):
             return None  # of a last block without an end, only whole data counts
         if isinstance(event, MESSAGE_ENDS) and not self._defers:
-            before = self._accumulator.message(event.data.id)
-            event.replaced = before is not None and has_other_text(event.data, before)
+            event.replaced = has_other_text(event.data, self._accumulator.texts(event.data.id))
         if event is not None:
             self._accumulator.apply(event)
         if isinstance(event, DoneEvent):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 from msgspec import json
 from msgspec.structs import replace
 
-from asyncruns.accumulator import Accumulator, _with_ids
+from asyncruns.accumulator import Accumulator, _with_ids, texts_of
 from asyncruns.errors import StreamError
 from asyncruns.events import (
     Event,
@@ -157,7 +157,7 @@ def _lead_message(after: Message, before: Message | None) -> list[Event]:
         change = MessageDeltaEvent(id=after.id, delta=MessageDelta(content=pieces))
         deltas = [_made(ThreadMessageDelta, change)]
     kind = _MESSAGE_EVENTS.get(after.status, ThreadMessageInProgress)
-    whole = _made(kind, after, replaced=has_other_text(after, before))
+    whole = _made(kind, after, replaced=has_other_text(after, texts_of(before)))
     return created + _way(_made(ThreadMessageInProgress, before), deltas, whole)
 
 
@@ -187,13 +187,10 @@ def _reached(*events: Event) -> RunStep | Message | None:
     return made[0]
 
 
-def has_other_text(after: Message, before: Message) -> bool:
-    """Whether a text is not what it was, with more at its end."""
-    return bool(after.content) and any(
-        isinstance(old, TextContentBlock)
-        and not (isinstance(new, TextContentBlock) and new.text.value.startswith(old.text.value))
-        and old.text.value
-        for new, old in zip_longest(after.content, before.content)
+def has_other_text(after: Message, said: Sequence[str]) -> bool:
+    """Whether what the parts of a message have said does not go on in its texts."""
+    return bool(after.content) and not all(
+        new.startswith(old) for new, old in zip_longest(texts_of(after), said, fillvalue="")
     )
 
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from asyncruns import accumulator as accumulator_module
-from asyncruns.accumulator import Accumulator
+from asyncruns.accumulator import Accumulator, texts_of
 from asyncruns.errors import LimitExceededError, StreamError
 from asyncruns.events import ThreadMessageDelta, ThreadRunStepDelta
 from asyncruns.models import (
@@ -1249,7 +1249,7 @@ def test_pieces_without_an_index_are_not_searched_for_each_of_them() -> None:
     parts = Parts(CALLS)
     parts.apply(WatchedList(details.tool_calls or ()))
     assert len(parts.build()) == 100
-    assert WatchedList.times == 2
+    assert WatchedList.times == 1
 
 
 @pytest.mark.parametrize(
@@ -1294,7 +1294,16 @@ def test_snapshots_are_complete_objects() -> None:
 
 
 def test_the_accumulator_is_what_the_room_exports() -> None:
-    assert accumulator_module.__all__ == ["Accumulator"]
+    assert accumulator_module.__all__ == ["Accumulator", "texts_of"]
+
+
+def test_the_texts_of_a_message_are_those_of_its_snapshot() -> None:
+    image = {"index": 1, "type": "image_file", "image_file": {"file_id": "file_1"}}
+    folded = fold(message_delta(text(2, "!"), image, text(0, "He")), message_delta(text(0, "y")))
+    assert folded.texts("msg_1") == ["Hey", "", "!"]
+    (message,) = folded.messages
+    assert texts_of(message) == ["Hey", "", "!"]
+    assert folded.texts("msg_2") == []
 
 
 def test_a_call_is_found_by_its_id_as_far_as_it_has_come() -> None:

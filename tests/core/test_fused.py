@@ -78,8 +78,7 @@ def plain(body: bytes) -> tuple[list[Event], Accumulator]:
         for part in (decoder.feed(body), decoder.close()):
             for event in part:
                 if isinstance(event, ThreadMessageCompleted | ThreadMessageIncomplete):
-                    said = folded.message(event.data.id)
-                    event.replaced = said is not None and has_other_text(event.data, said)
+                    event.replaced = has_other_text(event.data, folded.texts(event.data.id))
                 folded.apply(event)
                 events.append(event)
                 if isinstance(event, DoneEvent):
