@@ -36,6 +36,7 @@ PEERS: Final[Mapping[str, WirePeer]] = {
     "asyncruns uvloop": wire.asyncruns_stream,
     "until done": wire.asyncruns_until_done,
     "bytes only": wire.aiohttp_bytes,
+    "aiohttp floor": wire.aiohttp_floor,
     "bare protocol": wire.bare_protocol,
     "bare uvloop": wire.bare_protocol,
 }
@@ -48,7 +49,7 @@ _ROUNDS_OF_MANY: Final = 3  # openai takes the better part of a minute for each
 _CASES_OF_MANY: Final = ("openai", "naive json", "asyncruns", "bytes only")
 _CASES_OF_TRICKLE: Final = (
     *("openai", "azure", "naive json", "asyncruns", "asyncruns uvloop"),
-    *("bytes only", "bare protocol"),
+    *("bytes only", "aiohttp floor", "bare protocol"),
 )
 _PAUSE: Final = 0.01
 _SETTLE: Final = 0.2

@@ -37,6 +37,7 @@ __all__ = [
     "Note",
     "WirePeer",
     "aiohttp_bytes",
+    "aiohttp_floor",
     "asyncruns_stream",
     "asyncruns_until_done",
     "azure_handler",
@@ -184,6 +185,22 @@ async def aiohttp_bytes(url: str) -> AsyncGenerator[Consume]:
             async with session.post(_path(url, thread), json=_ASKED) as response:
                 async for _ in response.content.iter_any():
                     pass
+
+        yield consume
+
+
+@asynccontextmanager
+async def aiohttp_floor(url: str) -> AsyncGenerator[Consume]:
+    """Do the work of the floor on what aiohttp reads: nothing on top of it can be less."""
+    async with _session() as session:
+
+        async def consume(thread: str, _note: Note | None = None) -> Outcome:
+            floor, tail = Floor(look=piece_of), b""
+            async with session.post(_path(url, thread), json=_ASKED) as response:
+                async for chunk in response.content.iter_any():
+                    *blocks, tail = (tail + chunk).split(b"\n\n")
+                    floor.take(blocks)
+            return floor.outcome()
 
         yield consume
 
