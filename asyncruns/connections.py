@@ -409,7 +409,7 @@ class ByteStream:
         try:
             chunk = await self._response.content.readany()
         except FOREIGN as exc:
-            raise self._failed(exc)  # noqa: B904
+            raise self._failed(exc)  # noqa: B904 -- it has its cause
         if not chunk:
             self._release()  # aiohttp has taken its connection back by itself
         return chunk

@@ -343,6 +343,7 @@ class RunStream:
                             turn = 0
                             await asyncio.sleep(0)
                     blocks.clear()  # a stream that waits for a read holds nothing of the last
+                    block, event = b"", None
                 await self._close_body()
                 self._fold_deferred()
                 if self.run is not self._answered:

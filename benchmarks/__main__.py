@@ -104,7 +104,7 @@ def _print(measured: Sequence[Measured], rounds: int, seconds: float, *, quick: 
 def _parser() -> argparse.ArgumentParser:
     rows = "\n".join(f"  {row.name:<13} {row.title}, {row.unit}" for row in ROWS)
     examples = (
-        "  python -m benchmarks                            everything, in about ten minutes\n"
+        "  python -m benchmarks                            everything, in a quarter of an hour\n"
         "  python -m benchmarks --quick                    does it work? in under a minute\n"
         "  python -m benchmarks --only text --only mixed   two rows\n"
         "  python -m benchmarks --json numbers.json        every sample as well\n"

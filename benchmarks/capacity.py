@@ -51,15 +51,20 @@ def _most(case: str, setting: Setting) -> int:
         held(case, setting.url, 5)
         return 5
     streams = _CASES[case]
-    if held(case, setting.url, streams) < LIMIT:
-        while streams < _MOST and held(case, setting.url, int(streams * _STEP)) < LIMIT:
+    if _in_time(case, setting.url, streams):
+        while streams < _MOST and _in_time(case, setting.url, int(streams * _STEP)):
             streams = int(streams * _STEP)
         return streams
     while streams > 1:
         streams = int(streams / _STEP)
-        if held(case, setting.url, streams) < LIMIT:
+        if _in_time(case, setting.url, streams):
             break
     return streams
+
+
+def _in_time(case: str, url: str, streams: int) -> bool:
+    """Whether so many are delivered in time, once in two tries: a shared machine stops at times."""
+    return any(held(case, url, streams) < LIMIT for _ in range(2))
 
 
 def held(case: str, url: str, streams: int) -> float:
