@@ -111,6 +111,17 @@ class World:
         )
 
     @property
+    def cancelled(self) -> int:
+        """How many runs somebody has cancelled."""
+        return len(
+            {
+                request.path
+                for request in self.server.requests
+                if request.status == 200 and request.path.endswith("/cancel")
+            }
+        )
+
+    @property
     def submissions(self) -> int:
         """How many rounds of tool calls the server has taken the outputs of."""
         return sum(
@@ -133,11 +144,14 @@ class World:
         rows = await self.queue.database.rows("SELECT count(*) FROM asyncruns_outputs")
         return int(rows[0]["count"])
 
-    def check(self, jobs: list[JobStatus]) -> None:
-        """Every job has one outcome and one run, and every tool call was answered once."""
+    def check(self, jobs: list[JobStatus], *, slept: bool = False) -> None:
+        """Every job has one outcome and one run, and every tool call was answered once.
+
+        A worker that slept may have done so right before it sent a create: it cancels that run.
+        """
         assert Counter(job.outcome for job in jobs) == {"completed": len(jobs)}
         assert len({job.run_id for job in jobs}) == len(jobs)
-        assert self.created == len(jobs)
+        assert self.created == len(jobs) + (self.cancelled if slept else 0)
         assert self.submissions == 2 * len(jobs)
         assert len(self.heard) == len(set(self.heard)) == CALLS * len(jobs)
         assert {key.partition(":")[0] for key in self.heard} == {job.run_id for job in jobs}

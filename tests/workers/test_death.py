@@ -59,13 +59,13 @@ async def test_a_worker_that_slept_for_too_long_changes_nothing_and_works_on(
         for process in sleepers:
             process.send_signal(signal.SIGCONT)
         await asyncio.sleep(2)  # they find out, and begin anew
-        here.check(await here.ended(keys))
+        here.check(await here.ended(keys), slept=True)
         assert await here.ended(keys) == jobs
 
         here.processes[2].kill()
         keys += await here.submit(FEWER)
         jobs = await here.ended(keys)
-        here.check(jobs)
+        here.check(jobs, slept=True)
         assert {job.worker for job in jobs[FEWER:]} <= {
             here.name_of(process) for process in sleepers
         }
