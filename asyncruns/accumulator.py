@@ -242,6 +242,14 @@ class Accumulator:
         else:
             self._fold_deferred_of(object_id)
 
+    def _begin(self, builders: dict[str, BuilderT], builder: BuilderT, delta: Any) -> None:
+        """Open an object that was never created with its first delta (rule 5)."""
+        builder.apply(delta)
+        # Only now: a delta that cannot be folded leaves no empty object behind.
+        builders[builder.base.id] = builder
+        if self.run is not None:
+            builder.adopt(self.run)
+
     # Nearly every delta is one piece of one part that is there already. In the two below, that case
     # is folded on the spot: it stands for the builder's `apply` and for `Parts.apply`, whose calls
     # cost more than the fold itself.
@@ -249,12 +257,8 @@ class Accumulator:
     def _fold_step(self, change: RunStepDeltaEvent) -> None:
         builder = self._steps.get(change.id)
         if builder is None:
-            builder = _StepBuilder(RunStep(id=change.id, status="in_progress"))
-            builder.apply(change.delta)
-            # Only now: a delta that cannot be folded leaves no empty step behind.
-            self._steps[change.id] = builder
-            if self.run is not None:
-                builder.adopt(self.run)
+            whole = RunStep(id=change.id, status="in_progress")
+            self._begin(self._steps, _StepBuilder(whole), change.delta)
             return
         details: Any = change.delta.step_details
         try:
@@ -272,11 +276,8 @@ class Accumulator:
     def _fold_message(self, change: MessageDeltaEvent) -> None:
         builder = self._messages.get(change.id)
         if builder is None:
-            builder = _MessageBuilder(Message(id=change.id, status="in_progress"))
-            builder.apply(change.delta)
-            self._messages[change.id] = builder
-            if self.run is not None:
-                builder.adopt(self.run)
+            whole = Message(id=change.id, status="in_progress")
+            self._begin(self._messages, _MessageBuilder(whole), change.delta)
             return
         delta: Any = change.delta
         try:
@@ -306,6 +307,7 @@ _NOT_ONE_THAT_IS_THERE: Final = (AttributeError, KeyError, TypeError, ValueError
 
 WholeT = TypeVar("WholeT", RunStep, Message)
 ObjectT = TypeVar("ObjectT", Run, RunStep, Message)
+BuilderT = TypeVar("BuilderT", bound="_Builder[Any]")
 
 
 def texts_of(message: Message) -> list[str]:
@@ -373,6 +375,10 @@ class _Builder(ABC, Generic[WholeT]):
         if whole is not self.base:
             self.base = whole
             self.built = None
+
+    @abstractmethod
+    def apply(self, delta: Any) -> None:
+        """Fold a delta."""
 
     @abstractmethod
     def _has_details(self, whole: WholeT) -> bool:

@@ -346,16 +346,13 @@ class ByteStream:
         Raises LimitExceededError where what came compressed is more than MAX_INFLATED bytes.
         """
         left = MAX_INFLATED if "content-encoding" in self.headers else None
-        content = self._response.content
         while True:
             try:
-                chunk = await content.readany()
+                chunk = await self._next()
             except FOREIGN as exc:
-                failure = self._failed(exc)
-                self.blots.exception(failure)
-                raise _error_of(failure, self._where) from failure
+                self.blots.exception(exc)
+                raise _error_of(exc, self._where) from exc
             if not chunk:
-                self._release()
                 return
             if left is not None:
                 left -= len(chunk)
@@ -405,22 +402,17 @@ class ByteStream:
         self._release()
 
     async def _next(self) -> bytes:
-        """The next bytes; empty at the end."""
+        """The next bytes; empty at the end. An idle limit of streams belongs around this read."""
         try:
             chunk = await self._response.content.readany()
         except FOREIGN as exc:
-            raise self._failed(exc)  # noqa: B904 -- it has its cause
+            self._close()
+            if self._end:
+                raise self._end from exc
+            raise
         if not chunk:
             self._release()  # aiohttp has taken its connection back by itself
         return chunk
-
-    def _failed(self, exc: Exception) -> Exception:
-        """Close it, and give the failure to tell: why it was closed under its reader, if it was."""
-        self._close()
-        if self._end is None:
-            return exc
-        self._end.__cause__ = exc
-        return self._end
 
 
 class ClientClosedError(ConnectionAbortedError):

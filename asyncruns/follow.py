@@ -6,12 +6,7 @@ import asyncio
 import random
 from typing import TYPE_CHECKING, Final
 
-from asyncruns.errors import (
-    APIConnectionError,
-    APIStatusError,
-    AsyncRunsError,
-    PoolTimeoutError,
-)
+from asyncruns.errors import APIConnectionError, APIStatusError, AsyncRunsError, PoolTimeoutError
 from asyncruns.models import MessageCreationStepDetails
 from asyncruns.unfold import events_for
 

@@ -9,10 +9,11 @@ import copy
 import time
 from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, partial
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
+import anyio
 from msgspec import UNSET, UnsetType
 from multidict import CIMultiDict
 
@@ -37,8 +38,6 @@ from asyncruns.timeouts import Timeout
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from contextlib import AbstractAsyncContextManager
-
-    from anyio import CapacityLimiter
 
     from asyncruns.connections import ByteStream, Connections
     from asyncruns.credentials import Credential
@@ -177,7 +176,8 @@ class Transport:
         self.connections = connections
         self.watch = Watch(hooks)
         self._limiter = nullcontext() if limiter is None else limiter
-        self._threads = _Threads()
+        # Made when a tool may need it: the first limiter imports anyio's backend, in 18 ms.
+        self.thread_limiter = cache(partial(anyio.CapacityLimiter, WORKER_THREADS))
         self._budget = Budget(settings.retries)
         self._host = urlsplit(settings.base_url).hostname or ""
 
@@ -189,11 +189,6 @@ class Transport:
         if _bucket(settings) != _bucket(self.settings):
             other._budget = Budget(settings.retries)  # noqa: SLF001 -- it is one of us
         return other
-
-    @property
-    def thread_limiter(self) -> CapacityLimiter:
-        """The worker threads for sync tools, shared by all transports that stem from one."""
-        return self._threads.limiter
 
     async def send(self, request: Request) -> Response:
         """Send a request and read its answer whole; again where the client's retries allow it.
@@ -355,16 +350,6 @@ class Transport:
         if stream.content_type != "text/event-stream":
             body = stream.hide(await stream.read_start(MAX_ERROR_BODY))
             raise _unexpected(request, stream, body, "an event stream")
-
-
-class _Threads:
-    """The places for worker threads, made when a tool may need one: anyio takes 30 ms to import."""
-
-    @cached_property
-    def limiter(self) -> CapacityLimiter:
-        import anyio  # noqa: PLC0415 -- see above
-
-        return anyio.CapacityLimiter(WORKER_THREADS)
 
 
 def _unexpected(request: Request, stream: ByteStream, body: bytes, expected: str) -> APIStatusError:

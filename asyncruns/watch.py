@@ -74,16 +74,19 @@ class Watch:
             self._timer.cancel()
             self._timer = None
 
+    @property
+    def _due(self) -> float:
+        return min(self._began + self.limit, self._until)
+
     def _set(self, loop: asyncio.AbstractEventLoop) -> None:
-        due = min(self._began + self.limit, self._until)
-        if due < math.inf:
-            self._timer = loop.call_at(due, self._look, loop)
+        if self._due < math.inf:
+            self._timer = loop.call_at(self._due, self._look, loop)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
         if self._task is None:
             return  # nobody reads: the next read sets the timer
-        if loop.time() >= min(self._began + self.limit, self._until):
+        if loop.time() >= self._due:
             self._expired = True
             self._task.cancel()
         else:

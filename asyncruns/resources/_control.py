@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
     from contextlib import AbstractContextManager
 
+    import anyio
+
     from asyncruns.connections import ByteStream
 
 __all__ = [
@@ -280,9 +282,8 @@ class Polling:
         self._trace = RunTrace(control.invocation)
         self.run: Run | None = None
         tools: Any = {name: params[name] for name in _TOOL_OPTIONS if name in params}
-        toolset = params.get("toolset")
-        limiter = None if toolset is None else control.transport.thread_limiter
-        self._rounds = Rounds(toolset, thread_limiter=limiter, **tools)
+        limiter = _thread_limiter(control)
+        self._rounds = Rounds(params.get("toolset"), thread_limiter=limiter, **tools)
         until = params.get("until", SETTLED)
         # With a toolset, a run that waits for outputs is not what the caller waits for.
         self._until = until if params.get("toolset") is None else {*until, "requires_action"}
@@ -365,8 +366,13 @@ def stream_of(control: RunControl) -> RunStream:
         for name in StreamOptions.__annotations__
         if name in control.params
     }
-    limiter = None if options.get("toolset") is None else control.transport.thread_limiter
+    limiter = _thread_limiter(control)
     return RunStream(control, thread_limiter=limiter, invocation=control.invocation, **options)
+
+
+def _thread_limiter(control: RunControl) -> anyio.CapacityLimiter | None:
+    """The client's places for the worker threads of sync tools; None where there are no tools."""
+    return None if control.params.get("toolset") is None else control.transport.thread_limiter()
 
 
 def runs_path(thread_id: str) -> str:
