@@ -15,9 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.loopback import run_on
+from benchmarks.loopback import all_open, open_streams, run_on
 from benchmarks.rounds import Row
-from benchmarks.setting import ask
 from benchmarks.starts import output_of
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ __all__ = ["ROWS", "main", "memory"]
 _STREAMS: Final = 1_000
 _QUICK_STREAMS: Final = 100
 _WARM: Final = 50
-_PAUSE: Final = 0.05
+_SETTLE: Final = 0.5
 _CASES: Final = ("openai", "azure", "naive json", "asyncruns", "bytes only")
 
 
@@ -58,13 +57,10 @@ async def _grown(url: str, thread: str, count: int, consume: Consume) -> float:
     tasks: list[asyncio.Future[Outcome | None]] = []
 
     async def opened(streams: int) -> int:
-        before = _waiting(url, thread)
+        before = open_streams(url, thread)
         tasks.extend(asyncio.ensure_future(consume(thread, None)) for _ in range(streams))
-        while _waiting(url, thread) < before + streams:
-            await asyncio.sleep(_PAUSE)
-            if any(task.done() for task in tasks):  # it has failed: see below
-                break
-        await asyncio.sleep(_PAUSE * 10)
+        await all_open(url, thread, before + streams, tasks)
+        await asyncio.sleep(_SETTLE)
         failed = [task for task in tasks if task.done()]
         if failed:
             await failed[0]
@@ -77,10 +73,6 @@ async def _grown(url: str, thread: str, count: int, consume: Consume) -> float:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     return grown / (count - _WARM)
-
-
-def _waiting(url: str, thread: str) -> int:
-    return int(ask(url, "GET", f"/waiting/{thread}"))
 
 
 def _resident() -> int:

@@ -23,7 +23,17 @@ if TYPE_CHECKING:
     from benchmarks.setting import Setting
     from benchmarks.wire import Consume, WirePeer
 
-__all__ = ["PEERS", "ROWS", "at_once", "one_by_one", "play", "run_on", "trickle"]
+__all__ = [
+    "PEERS",
+    "ROWS",
+    "all_open",
+    "at_once",
+    "one_by_one",
+    "open_streams",
+    "play",
+    "run_on",
+    "trickle",
+]
 
 T = TypeVar("T")
 
@@ -144,10 +154,7 @@ async def play(
     """Open all streams of a paced thread, let them go, and consume them on the watch."""
     tasks = [asyncio.ensure_future(stream) for stream in streams]
     try:
-        while int(ask(url, "GET", f"/waiting/{thread}")) < len(tasks):
-            await asyncio.sleep(_PAUSE)
-            if any(task.done() for task in tasks):  # it has failed: nothing has been sent yet
-                break
+        await all_open(url, thread, len(tasks), tasks)
         await asyncio.sleep(_SETTLE)
         ask(url, "POST", f"/go/{thread}")
         with watch:
@@ -155,6 +162,21 @@ async def play(
     finally:
         for task in tasks:
             task.cancel()
+
+
+async def all_open(
+    url: str, thread: str, streams: int, tasks: Iterable[asyncio.Future[Outcome | None]]
+) -> None:
+    """Wait until a silent thread has so many open streams, or a task fails: they read no end."""
+    while open_streams(url, thread) < streams:
+        await asyncio.sleep(_PAUSE)
+        if any(task.done() for task in tasks):
+            break
+
+
+def open_streams(url: str, thread: str) -> int:
+    """Ask the server how many streams of a thread are open."""
+    return int(ask(url, "GET", f"/waiting/{thread}"))
 
 
 def run_on(case: str, url: str, consumed: Callable[[Consume], Coroutine[Any, Any, T]]) -> T:
