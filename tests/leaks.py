@@ -62,6 +62,22 @@ def sockets_left(number: int) -> int:
     return max(left, 0)
 
 
+async def closed(*writers: asyncio.StreamWriter) -> None:
+    """Close connections, and ask how they ended.
+
+    asyncio keeps the error of a connection for somebody who asks. Where nobody does, it complains
+    if a collection of garbage happens to come upon the future before its owner.
+    """
+    for writer in writers:
+        writer.close()
+    ends = asyncio.gather(*(writer.wait_closed() for writer in writers), return_exceptions=True)
+    try:
+        await asyncio.wait_for(ends, PATIENCE)
+    except TimeoutError:  # the other side does not read what is still to be sent
+        for writer in writers:
+            writer.transport.abort()
+
+
 async def sockets_beyond(number: int) -> int:
     """How many more are open than so many, once the other side has had its time."""
     loop = asyncio.get_running_loop()

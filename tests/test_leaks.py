@@ -10,7 +10,15 @@ import threading
 
 import pytest
 
-from tests.leaks import Complaints, open_sockets, open_tasks, sockets_beyond, sockets_left
+from tests import leaks
+from tests.leaks import (
+    Complaints,
+    closed,
+    open_sockets,
+    open_tasks,
+    sockets_beyond,
+    sockets_left,
+)
 
 
 @pytest.mark.anyio
@@ -38,6 +46,23 @@ def test_a_socket_is_seen_without_a_loop() -> None:
     closing.join()
     with socket.socket():
         assert sockets_left(before) == 1
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("resets", [True, False], ids=["resets", "reads nothing"])
+async def test_a_connection_is_closed_however_the_other_side_behaves(
+    resets: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leaks, "PATIENCE", 0.05)
+    left, served = socket.socketpair()
+    _, writer = await asyncio.open_connection(sock=served)
+    writer.write(bytes(2**24))
+    if resets:
+        left.close()
+    await closed(writer)
+    await asyncio.sleep(0)  # an aborted transport is closed in the next turn
+    assert served.fileno() == -1
+    left.close()
 
 
 @pytest.mark.anyio

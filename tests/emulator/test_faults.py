@@ -22,6 +22,7 @@ from asyncruns.emulator import (
     Say,
 )
 from asyncruns.emulator.faults import OPTIONS, Kind
+from tests.leaks import closed
 from tests.transport.wires import until
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ async def raw(emulator: Emulator, *, stream: bool = True, size: int = -1) -> byt
         async with asyncio.timeout(10):
             return await (reader.read() if size < 0 else reader.readexactly(size))
     finally:
-        writer.close()
+        await closed(writer)
 
 
 async def statuses(emulator: Emulator, *paths: str) -> list[int]:

@@ -11,6 +11,7 @@ import pytest
 import trustme
 
 from asyncruns import APIConnectionError, APIStatusError, Client
+from tests.leaks import closed
 from tests.transport.wires import answer, wire
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ async def test_a_server_without_tls_is_not_spoken_to_in_the_clear() -> None:
     ) -> None:
         heard.append(await reader.read(2**16))
         writer.write(answer(RUN))
-        writer.close()
+        await closed(writer)
 
     async with await asyncio.start_server(answer_in_the_clear, "127.0.0.1", 0) as server:
         url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"

@@ -18,6 +18,8 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
+from tests.leaks import closed
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
@@ -209,7 +211,8 @@ class Upstream:
 
     def __init__(self, host: str, port: int) -> None:
         self._address = host, port
-        self._writer: asyncio.StreamWriter | None = None
+        self.writers: list[asyncio.StreamWriter] = []
+        """Of the connections there have been; the last one may be open."""
         self.reader: asyncio.StreamReader
         self.is_free = False
         """Whether it can be used again: all of the last answer has been read."""
@@ -217,17 +220,13 @@ class Upstream:
     async def send(self, data: bytes) -> None:
         """Send a request, over a new connection unless the last one is free."""
         if not self.is_free:
-            self.close()
-            self.reader, self._writer = await asyncio.open_connection(*self._address)
+            for last in self.writers[-1:]:
+                last.close()
+            self.reader, writer = await asyncio.open_connection(*self._address)
+            self.writers.append(writer)
         self.is_free = False
-        if self._writer is not None:
-            self._writer.write(data)
-            await self._writer.drain()
-
-    def close(self) -> None:
-        """Close it; the server notices."""
-        if self._writer is not None:
-            self._writer.close()
+        self.writers[-1].write(data)
+        await self.writers[-1].drain()
 
 
 @dataclass
@@ -295,8 +294,7 @@ class Proxy:
             pass
         finally:
             self.open -= 1
-            client.close(reset=False)
-            upstream.close()
+            await closed(client.writer, *upstream.writers)
 
     async def _carry_out(self, exchange: Exchange, client: Client) -> None:
         self.lines.append(exchange.line)

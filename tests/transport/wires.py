@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from tests.leaks import closed
+
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -109,7 +111,7 @@ async def wire(*answers: Answer, tls: ssl.SSLContext | None = None) -> AsyncGene
         except (asyncio.IncompleteReadError, ConnectionError):
             seen.hung_up += 1
         finally:
-            writer.close()
+            await closed(writer)
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tasks.add(asyncio.create_task(serve(reader, writer)))
