@@ -32,6 +32,7 @@ _QUICK_STREAMS: Final = 100
 _WARM: Final = 50
 _SETTLE: Final = 0.5
 _CASES: Final = ("openai", "azure", "naive json", "asyncruns", "bytes only")
+_QUICK_CASES: Final = ("asyncruns", "bytes only")  # each child imports what all need
 
 
 def memory(thread: str, rounds: int) -> Row:
@@ -39,13 +40,14 @@ def memory(thread: str, rounds: int) -> Row:
 
     def prepare(setting: Setting) -> dict[str, Sampler]:
         count = _QUICK_STREAMS if setting.quick else _STREAMS
+        cases = _QUICK_CASES if setting.quick else _CASES
 
         def sample(case: str) -> float:
             return float(
                 output_of(["-m", "benchmarks.idle", case, setting.url, thread, str(count)])[0]
             )
 
-        return {case: partial(sample, case) for case in _CASES}
+        return {case: partial(sample, case) for case in cases}
 
     told = "" if thread == "idle" else ", with a run that has begun"
     title = f"resident memory of one of {_STREAMS:,} idle open streams{told}"

@@ -72,7 +72,8 @@ def measure(row: Row, rounds: int, setting: Setting) -> Measured:
     for round_ in range(rounds):
         _say(f"{row.name}: round {round_ + 1} of {rounds}")
         for case in _rotated(list(samplers), round_):
-            gc.collect()
+            if not setting.quick:
+                gc.collect()
             samples[case].append(samplers[case]())
     _say("")
     return Measured(row, samples)
