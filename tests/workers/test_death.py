@@ -25,7 +25,7 @@ JOBS = 60
 FEWER = 16
 
 
-@pytest.mark.parametrize("seed", [random.randrange(1000)])
+@pytest.mark.parametrize("seed", [random.randrange(1000)], ids=["any moments"])
 async def test_sixty_jobs_survive_the_death_of_two_of_three_workers(
     seed: int, address: str, tmp_path: Path
 ) -> None:
