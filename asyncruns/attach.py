@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from asyncruns.errors import AsyncRunsError, RunTimeoutError
 from asyncruns.follow import Pace, is_transient
 from asyncruns.models import ENDED_RUN, Run
+from asyncruns.watch import Limit
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -41,24 +42,23 @@ async def poll(
     Raises RunTimeoutError, with the run as last seen, at `deadline_at` (the loop's clock).
     """
     now = asyncio.get_running_loop().time
-    pace, run, reached = Pace(), None, now()
-    limit = asyncio.timeout_at(deadline_at)
-    try:
-        async with limit:
-            while True:
-                pause = None
-                try:
-                    run, pause = await service.retrieve(thread_id, run_id)
-                    reached = now()
-                except AsyncRunsError as exc:
-                    if not is_transient(exc) or now() - reached > PATIENCE:
-                        raise
-                if run is not None and (run.status in until or run.status in ENDED_RUN):
-                    return run
-                await asyncio.sleep(pace.after(pause) if interval is None else interval)
-    except TimeoutError as exc:
-        if not limit.expired():
-            raise
+    pace, reached = Pace(), now()
+    run: Run | None = None
+
+    def too_late() -> RunTimeoutError:
         status = "unknown" if run is None else run.status
         message = f"run {run_id} did not end within the deadline (its status is {status})"
-        raise RunTimeoutError(message, run=run) from exc
+        return RunTimeoutError(message, run=run)
+
+    async with Limit(deadline_at, too_late):
+        while True:
+            pause = None
+            try:
+                run, pause = await service.retrieve(thread_id, run_id)
+                reached = now()
+            except AsyncRunsError as exc:
+                if not is_transient(exc) or now() - reached > PATIENCE:
+                    raise
+            if run is not None and (run.status in until or run.status in ENDED_RUN):
+                return run
+            await asyncio.sleep(pace.after(pause) if interval is None else interval)

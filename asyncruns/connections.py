@@ -11,10 +11,10 @@ import os
 import socket
 import ssl
 import weakref
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -33,13 +33,15 @@ from asyncruns.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Generator, Mapping
 
     from aiohttp.abc import AbstractStreamWriter
 
     from asyncruns.timeouts import Timeout
 
 __all__ = ["MAX_CONNECTIONS", "Attempt", "ByteStream", "ClientClosedError", "Connections"]
+
+T = TypeVar("T")
 
 MAX_CONNECTIONS: Final = 1000
 """How many streams a client may have open unless it is told otherwise."""
@@ -100,11 +102,8 @@ class Attempt:
         self.stream = stream
         self.waits_for: str | None = None
         total = timeout.total
-        self._ends = None if total is None else asyncio.get_running_loop().time() + total
-
-    def in_time(self) -> asyncio.Timeout:
-        """Bound what is awaited by what is left of the attempt's total."""
-        return asyncio.timeout_at(self._ends)
+        self.ends = None if total is None else asyncio.get_running_loop().time() + total
+        """When the total has passed, on the loop's clock."""
 
     @contextmanager
     def failures(self) -> Generator[None, None, None]:
@@ -175,15 +174,15 @@ class Connections:
     async def open(self, attempt: Attempt) -> ByteStream:
         """Send a request and give its answer from the headers on; the caller closes it.
 
-        To be called inside `attempt.failures()`.
+        To be called inside `attempt.failures()`, which tells what it means where time is up.
         """
         self.check_usable()
-        async with self.unless_closed():
-            return await self._opened(attempt)
+        return await self.unless_closed(self._opened(attempt), attempt.ends)
 
     async def _opened(self, attempt: Attempt) -> ByteStream:
+        pool = attempt.timeout.pool
         attempt.waits_for = f"the client's {self._slots.limit} connections"
-        async with asyncio.timeout(attempt.timeout.pool):
+        async with nullcontext() if pool is None else asyncio.timeout(pool):
             slot = await self._slots.take(stream=attempt.stream)
         attempt.waits_for = None
         try:
@@ -230,15 +229,17 @@ class Connections:
         if self._own and self._session:
             await self._session.close()
 
-    @asynccontextmanager
-    async def unless_closed(self) -> AsyncGenerator[None, None]:
-        """End what the block awaits when the client is closed, with ClientClosedError."""
-        wait = asyncio.timeout(None)
+    async def unless_closed(self, awaited: Awaitable[T], ends: float | None = None) -> T:
+        """Await something, and end it when the client is closed, with ClientClosedError.
+
+        It ends at a time of the loop's clock, too, with TimeoutError; None for no such time.
+        """
+        wait = asyncio.timeout_at(ends)
         try:
             async with wait:
                 self._waits.add(wait)
                 try:
-                    yield
+                    return await awaited
                 finally:
                     self._waits.discard(wait)
         except Exception as exc:
@@ -332,6 +333,11 @@ class ByteStream:
     def content_type(self) -> str:
         """The media type alone, in lower case; empty where the server sent none."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all of the body has been read, its end included."""
+        return self._response.content.at_eof()
 
     def hide(self, body: bytes) -> bytes:
         """Blot our credentials out of the headers, and out of what came of the body."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import cached_property
 from inspect import isawaitable, iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 from urllib.parse import quote
@@ -61,7 +62,11 @@ class Blots:
     """Blots the credentials of a request out of what an error shows of its answer."""
 
     def __init__(self, headers: Mapping[str, str] | None = None) -> None:
-        sent = {name.lower(): value for name, value in (headers or {}).items()}
+        self._headers = headers or {}
+
+    @cached_property
+    def _words(self) -> list[str]:
+        sent = {name.lower(): value for name, value in self._headers.items()}
         # What follows the scheme; a key may have spaces of its own.
         scheme, _, token = sent.get("authorization", "").partition(" ")
         secrets = [
@@ -70,7 +75,7 @@ class Blots:
             if len(secret) >= MIN_SECRET
         ]
         # As it stands in a text, in JSON of some servers, and in a URL.
-        self._words = sorted(
+        return sorted(
             {
                 word
                 for secret in secrets
@@ -119,41 +124,46 @@ class AzureCredential(Protocol):
         ...
 
 
-class BearerKey:
-    """`Authorization: Bearer …`, from a key or a token provider.
-
-    None is a key that is missing, an error once a request needs it; an empty string sends nothing.
-    """
+class _Key:
+    """A key, or a provider of keys; None for one that is missing."""
 
     __slots__ = ("_key",)
 
     def __init__(self, key: str | TokenProvider | None) -> None:
         self._key = key
 
+    @property
+    def is_fixed(self) -> bool:
+        """Whether it is there: nobody has to be asked and waited for."""
+        return not callable(self._key)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
+
+
+class BearerKey(_Key):
+    """`Authorization: Bearer …`, from a key or a token provider.
+
+    None is a key that is missing, an error once a request needs it; an empty string sends nothing.
+    """
+
+    __slots__ = ()
+
     async def headers(self) -> dict[str, str]:
         """Give the header for one attempt; what a provider raises reaches the caller as it is."""
         key = await _given(self._key)
         return {"Authorization": f"Bearer {key}"} if key else {}
 
-    def __repr__(self) -> str:
-        return "BearerKey(…)"
 
-
-class AzureKey:
+class AzureKey(_Key):
     """`api-key: …`, from a key or a provider of keys; an empty string sends nothing."""
 
-    __slots__ = ("_key",)
-
-    def __init__(self, key: str | TokenProvider) -> None:
-        self._key = key
+    __slots__ = ()
 
     async def headers(self) -> dict[str, str]:
         """Give the header for one attempt; what a provider raises reaches the caller as it is."""
         key = await _given(self._key)
         return {"api-key": key} if key else {}
-
-    def __repr__(self) -> str:
-        return "AzureKey(…)"
 
 
 class AzureToken:

@@ -140,7 +140,6 @@ class Watch:
     ) -> None:
         """Tell that the headers of an answer have come; `began` is of `time.perf_counter`."""
         seconds = time.perf_counter() - began
-        answer = ResponseInfo(sent.method, sent.path, sent.attempt, status, seconds, headers)
         self._rate_limits[0] = _rate_limits(headers) or self.rate_limits
         LOG.debug(
             "%s %s -> %d in %.0f ms (attempt %d, request id %s)",
@@ -149,10 +148,12 @@ class Watch:
             status,
             seconds * 1000,
             sent.attempt,
-            answer.request_id,
+            headers.get("x-request-id"),
         )
         if self._hooks.on_response:
-            self._hooks.on_response(answer)
+            self._hooks.on_response(
+                ResponseInfo(sent.method, sent.path, sent.attempt, status, seconds, headers)
+            )
 
     def failed(self, sent: RequestInfo, began: float, error: Exception) -> None:
         """Tell that no answer came; `began` is of `time.perf_counter`."""
@@ -185,15 +186,16 @@ def _both(
     return tell
 
 
-_PREFIX: Final = "x-ratelimit-"
+_RATE_LIMITS: Final = {
+    name: "x-ratelimit-" + name.replace("_", "-") for name in RateLimits.__struct_fields__
+}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|[dhms]?)")
 _SECONDS: Final = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def _rate_limits(headers: Mapping[str, str]) -> RateLimits | None:
     """The limits that an answer tells; None where it tells none."""
-    names = RateLimits.__struct_fields__
-    told = {name: headers.get(_PREFIX + name.replace("_", "-")) for name in names}
+    told = {name: headers.get(header) for name, header in _RATE_LIMITS.items()}
     if not any(told.values()):
         return None
     numbers: Any = {

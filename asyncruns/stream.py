@@ -38,7 +38,7 @@ from asyncruns.sse import BlockSplitter
 from asyncruns.texts import Texts
 from asyncruns.tracing import Invocation, RunTrace
 from asyncruns.unfold import has_other_text
-from asyncruns.watch import Silence, Watch
+from asyncruns.watch import Limit, Silence, Watch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
@@ -108,8 +108,12 @@ class RunStream:
         invocation: Invocation | None = None,
     ) -> None:
         self._trace = RunTrace(invocation)
-        self._body = source if isinstance(source, AsyncIterable) else None
-        self._service = None if isinstance(source, AsyncIterable) else source
+        self._body: AsyncIterable[bytes] | None = None
+        self._service: RunService | None = None
+        if isinstance(source, AsyncIterable):
+            self._body = source
+        else:
+            self._service = source
         self._hide: Callable[[bytes], bytes] = bytes
         self.request_id: str | None = None
         """The `x-request-id` of the last answer that streams the run; None where there is none."""
@@ -666,15 +670,9 @@ class RunStream:
     @asynccontextmanager
     async def _in_time(self) -> AsyncGenerator[None, None]:
         """Bound an await by the deadline of the whole run."""
-        limit = asyncio.timeout_at(self._deadline_at)
-        try:
-            with self._trace.current():
-                async with limit:
-                    yield
-        except TimeoutError as exc:
-            if not limit.expired():
-                raise
-            raise self._too_late() from exc
+        with self._trace.current():
+            async with Limit(self._deadline_at, self._too_late):
+                yield
 
     def _too_late(self) -> RunTimeoutError:
         status = self.run.status if self.run is not None else "unknown"
@@ -688,12 +686,14 @@ class RunStream:
                 yield piece
 
     async def _close_body(self) -> None:
+        if self._chunks is None and self._body is None:
+            return
         chunks, self._chunks = self._chunks, None
         body, self._body = self._body, None
         try:
             if self._done and chunks is not None:
                 self._done = False
-                await drain(chunks, self._watch)
+                await drain(chunks, body, self._watch)
         finally:
             self._watch.stop()
             await close(chunks, body)

@@ -5,7 +5,9 @@ Knows no model: bytes, paths and headers only.
 
 from __future__ import annotations
 
+import asyncio
 import copy
+import re
 import time
 from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field, replace
@@ -34,6 +36,7 @@ from asyncruns.headers import check_method, merged, sendable
 from asyncruns.hooks import Hooks, RequestInfo, Watch
 from asyncruns.retries import Budget
 from asyncruns.timeouts import Timeout
+from asyncruns.watch import Limit
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -64,6 +67,9 @@ WORKER_THREADS: Final = 40
 _NO_BLOTS: Final = Blots()
 
 _PORTS: Final = {"http": 80, "https": 443}
+
+_PLAIN_PATH: Final = re.compile(r"(/[0-9A-Za-z_-]+)+")
+"""A path that needs no second look, as those with nothing but ids are."""
 
 JSON: Final = "application/json"
 EVENTS: Final = "application/json, text/event-stream"
@@ -241,8 +247,7 @@ class Transport:
     async def _pause(self, delay: float, failure: Exception) -> None:
         """Wait to send again; raises AsyncRunsError when the client is closed meanwhile."""
         try:
-            async with self.connections.unless_closed():
-                await self.settings.retries.sleep(delay)
+            await self.connections.unless_closed(self.settings.retries.sleep(delay))
         except ClientClosedError:
             message = f"the client was closed before a request was sent again after: {failure}"
             raise AsyncRunsError(message) from failure
@@ -252,7 +257,7 @@ class Transport:
         stream = await self._answered(request, attempt, sent)
         async with aclosing(stream):
             with attempt.failures():
-                async with attempt.in_time():
+                async with asyncio.timeout_at(attempt.ends):
                     body = await stream.read(MAX_BODY)
         if request.method == "DELETE" and not body:
             return Response(stream.status, stream.headers, body, stream.blots)
@@ -296,8 +301,7 @@ class Transport:
         began, redirects = time.perf_counter(), 0
         while True:
             with attempt.failures():
-                async with attempt.in_time():
-                    stream = await self.connections.open(attempt)
+                stream = await self.connections.open(attempt)
             try:
                 self.watch.answered(sent, began, stream.status, stream.headers)
             except BaseException:
@@ -319,14 +323,14 @@ class Transport:
             map(str.lower, {**self.settings.headers, **request.headers})
         ):
             return
-        limit = attempt.in_time()
-        try:
-            async with limit:
-                attempt.headers |= await self.settings.credential.headers()
-        except TimeoutError as exc:
-            if not limit.expired():
-                raise
-            raise APITimeoutError(f"{attempt.where}: no token came in time") from exc
+
+        def too_late() -> APITimeoutError:
+            return APITimeoutError(f"{attempt.where}: no token came in time")
+
+        credential = self.settings.credential
+        ends = None if getattr(credential, "is_fixed", False) else attempt.ends
+        async with Limit(ends, too_late):
+            attempt.headers |= await credential.headers()
 
     async def _refusal(self, request: Request, stream: ByteStream) -> APIStatusError:
         """The error for an answer with a status that is not good."""
@@ -391,11 +395,15 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 
 
 def _joined(base_url: str, path: str) -> str:
-    segments = [unquote(segment) for segment in path.partition("?")[0].split("/")]
-    upwards = "" in segments[1:-1] or not {".", ".."}.isdisjoint(segments)
-    if upwards or "#" in path or not path.isprintable():
+    if not _PLAIN_PATH.fullmatch(path) and _leads_away(path):
         raise ValueError(f"a path below {base_url} is needed, and not {path!r}")
     return f"{base_url.rstrip('/')}/{path.removeprefix('/')}"
+
+
+def _leads_away(path: str) -> bool:
+    segments = [unquote(segment) for segment in path.partition("?")[0].split("/")]
+    upwards = "" in segments[1:-1] or not {".", ".."}.isdisjoint(segments)
+    return upwards or "#" in path or not path.isprintable()
 
 
 def _bucket(settings: Settings) -> tuple[float, float]:

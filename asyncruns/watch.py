@@ -1,4 +1,4 @@
-"""Reads to reads that end in time: one timer, however many reads there are."""
+"""Waits to waits that end in time: one of them, or reads however many."""
 
 from __future__ import annotations
 
@@ -7,9 +7,41 @@ import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
-__all__ = ["Silence", "Watch"]
+__all__ = ["Limit", "Silence", "Watch"]
+
+
+class Limit:
+    """Bounds what an `async with` block awaits by a time of the loop's clock; None for no bound.
+
+    Past it, the block is cancelled, and what `error` gives is raised; a TimeoutError of the
+    block's own stays what it is.
+    """
+
+    __slots__ = ("_error", "_timeout")
+
+    def __init__(self, at: float | None, error: Callable[[], Exception]) -> None:
+        self._timeout = None if at is None else asyncio.timeout_at(at)
+        self._error = error
+
+    async def __aenter__(self) -> None:
+        if self._timeout is not None:
+            await self._timeout.__aenter__()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._timeout is None:
+            return
+        try:
+            await self._timeout.__aexit__(exc_type, exc, traceback)
+        except TimeoutError as late:
+            raise self._error() from late
 
 
 class Silence(TimeoutError):  # noqa: N818 -- caught one step above, never seen

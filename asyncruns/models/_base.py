@@ -109,6 +109,10 @@ class Unknown(Model, kw_only=True, tag_field="type", tag=UNKNOWN_TAG):
         return decoded
 
 
+_AS_SENT: Final = (Answer, Unknown)
+"""What holds the JSON that the server sent."""
+
+
 def to_json(obj: object) -> bytes:
     """Give an object as JSON: what the server sent where `raw` is there, else the known fields.
 
@@ -120,15 +124,15 @@ def to_json(obj: object) -> bytes:
 
 def _as_sent(value: Any) -> Any:
     """The value with JSON in the place of every model: the server's own where it is there."""
-    if isinstance(value, Answer | Unknown) and value.raw is not None:
+    if isinstance(value, str):
+        # A str of a class of its own is text, too, but for an Enum, which stands for its value.
+        return value if isinstance(value, Enum) else str.__str__(value)
+    if isinstance(value, _AS_SENT) and value.raw is not None:
         return msgspec.Raw(value.raw)
     if isinstance(value, msgspec.Struct):
         return _fields_as_sent(value)
     if isinstance(value, Mapping):
         return {name: _as_sent(item) for name, item in value.items()}
-    if isinstance(value, str):
-        # A str of a class of its own is text, too, but for an Enum, which stands for its value.
-        return value if isinstance(value, Enum) else str.__str__(value)
     if isinstance(value, Iterable) and not isinstance(value, bytes | bytearray | memoryview):
         return [_as_sent(item) for item in value]
     return value

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -29,9 +28,10 @@ from asyncruns.rounds import Rounds
 from asyncruns.stream import RunStream
 from asyncruns.tracing import Invocation, RunTrace
 from asyncruns.transport import Request, Response, Transport, path_of
+from asyncruns.watch import Limit
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
     from contextlib import AbstractContextManager
 
     import anyio
@@ -213,7 +213,7 @@ class RunCreation(RunControl):
         self._key: str | None = params.get("dedupe_key")
         self._assistant_id: str = params["assistant_id"]
         # When the server answered, by its own clock, and how many seconds that took.
-        self._answered_at: float | None = None
+        self._answered_at = ""
         self._took = 0.0
         body = with_dedupe_key(params, self._key)
         path = runs_path(thread_id)
@@ -245,12 +245,12 @@ class RunCreation(RunControl):
     async def _open(self) -> ByteStream:
         began = time.monotonic()
         stream = await self.transport.open(self.start)
-        self._answered_at = _date(stream.headers.get("date", ""))
+        self._answered_at = stream.headers.get("date", "")
         self._took = time.monotonic() - began
         return stream
 
     def _was_created_then(self, run: Run) -> bool:
-        at, created = self._answered_at, run.created_at
+        at, created = _date(self._answered_at), run.created_at
         if at is None or created is None:
             return False
         return at - self._took - CLOCK_STEP <= created <= at + CLOCK_STEP
@@ -310,18 +310,13 @@ class Polling:
         """Make one span of the requests that create a run and of polling it."""
         return self._trace.whole(self)
 
-    @asynccontextmanager
-    async def in_time(self, run: Run | None = None) -> AsyncGenerator[None, None]:
+    def in_time(self, run: Run | None = None) -> Limit:
         """Bound an await by the deadline."""
-        limit = asyncio.timeout_at(self._deadline_at)
-        try:
-            async with limit:
-                yield
-        except TimeoutError as exc:
-            if not limit.expired():
-                raise
-            message = f"the run did not end within {self._deadline:g} s"
-            raise RunTimeoutError(message, run=run) from exc
+
+        def too_late() -> RunTimeoutError:
+            return RunTimeoutError(f"the run did not end within {self._deadline:g} s", run=run)
+
+        return Limit(self._deadline_at, too_late)
 
     async def settled(self, thread_id: str, run_id: str) -> Run:
         """Poll until the run has one of the statuses that are waited for."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypedDict, TypeVar, overload
 from weakref import WeakValueDictionary
 
@@ -16,6 +16,7 @@ from asyncruns.errors import (
 )
 from asyncruns.follow import Pace
 from asyncruns.models import ENDED_RUN, Run
+from asyncruns.watch import Limit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -90,7 +91,8 @@ class Creator:
         a create raises AmbiguousRequestError. Gives what was created, or the run that was found.
         """
         creation = _Creation(self._service, self._thread_id, self._on_active_run, self._deadline)
-        async with self._turn(creation):
+        waits = self._on_active_run != "raise"
+        async with self._turn(creation) if waits else nullcontext():
             while True:
                 try:
                     return await send()
@@ -104,9 +106,6 @@ class Creator:
     @asynccontextmanager
     async def _turn(self, creation: _Creation) -> AsyncGenerator[None, None]:
         """Wait for the creates on the same thread that came first."""
-        if self._on_active_run == "raise":
-            yield
-            return
         lock = self._locks.setdefault(self._key, asyncio.Lock())
         async with creation.in_time("creates on the same thread before this one"):
             await lock.acquire()
@@ -168,17 +167,10 @@ class _Creation:
         await poll(self._service, self._thread_id, exc.run_id, until=ENDED_RUN)
         self._seen_over.add(exc.run_id)
 
-    @asynccontextmanager
-    async def in_time(self, awaited: str) -> AsyncGenerator[None, None]:
+    def in_time(self, awaited: str) -> Limit:
         """Bound a wait by the deadline."""
-        limit = asyncio.timeout_at(self._deadline_at)
-        try:
-            async with limit:
-                yield
-        except TimeoutError as exc:
-            if not limit.expired():
-                raise
-            raise RunTimeoutError(f"{self._deadline:g} s were too short for {awaited}") from exc
+        message = f"{self._deadline:g} s were too short for {awaited}"
+        return Limit(self._deadline_at, lambda: RunTimeoutError(message))
 
 
 async def _searched(
