@@ -6,11 +6,12 @@ that both ways end the same is a law among the tests.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from asyncruns.accumulator import Accumulator
 from asyncruns.events import (
     ORDINARY,
+    DoneEvent,
     OnDemand,
     ThreadMessageCompleted,
     ThreadMessageDelta,
@@ -29,19 +30,28 @@ MESSAGE_ENDS: Final = (ThreadMessageCompleted, ThreadMessageIncomplete)
 """The events whose text is held against what deltas have made, before it replaces that."""
 
 
-def _folding_reader_of(
-    head: bytes,
-) -> tuple[Callable[..., Event], Callable[[bytes], Any], Callable[[Accumulator, Any], None]] | None:
+Folding: TypeAlias = (
+    "tuple[bytes, Callable[..., Event], Callable[[bytes], Any], Callable[[Accumulator, Any], None]]"
+)
+"""What a frame begins with up to its data, its class, its decode, its fold."""
+
+
+def _folding_of(head: bytes) -> Folding | None:
     reader = ORDINARY[head]
     if reader is None:
         return None
     kind, decode, _ = reader
     fold = Accumulator.folds.get(kind)
-    return None if fold is None or kind in MESSAGE_ENDS else (kind, decode, fold)
+    if fold is None or kind in MESSAGE_ENDS:
+        return None
+    return head + b"\ndata: ", kind, decode, fold
 
 
-FOLDING: Final = OnDemand(_folding_reader_of)
-"""For the first line of each ordinary frame that is folded: its class, its decode, its fold."""
+FOLDING: Final = OnDemand(_folding_of)
+"""For the first line of each ordinary frame that is folded, how to fold it."""
+
+NO_FOLDING: Final[Folding] = (b"", DoneEvent, bytes, Accumulator.apply)
+"""That of no frame: no block can be shortened by its beginning."""
 
 _OPENINGS: Final = tuple(
     b"event: " + kind.event.encode() + b'\ndata: {"id":"'

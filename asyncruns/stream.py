@@ -28,7 +28,7 @@ from asyncruns.errors import (
 )
 from asyncruns.events import DoneEvent, ErrorEvent, UnknownEvent, decode_block, is_json
 from asyncruns.follow import Pace, is_transient, look, look_back
-from asyncruns.fused import FOLDING, MESSAGE_ENDS, deferrable
+from asyncruns.fused import FOLDING, MESSAGE_ENDS, NO_FOLDING, deferrable
 from asyncruns.handler import Dispatch, RunHandler
 from asyncruns.models import DECODE_FAILURES, ENDED_RUN, Run, to_dict
 from asyncruns.partial import LiveArguments
@@ -84,9 +84,9 @@ class RunStream:
     __slots__ = (
         *("__weakref__", "_accumulator", "_answered", "_blocks", "_body", "_cancel_on_exit"),
         *("_cancelled", "_chunks", "_closed", "_deadline", "_deadline_at", "_defers", "_dispatch"),
-        *("_done", "_error", "_events", "_failure", "_hide", "_interrupted", "_lingers_until"),
-        *("_live", "_opened", "_over", "_patience", "_recovers", "_rounds", "_service"),
-        *("_splitter", "_target", "_timed", "_torn", "_trace", "_watch", "request_id"),
+        *("_done", "_error", "_events", "_failure", "_folding", "_hide", "_interrupted"),
+        *("_lingers_until", "_live", "_opened", "_over", "_patience", "_recovers", "_rounds"),
+        *("_service", "_splitter", "_target", "_timed", "_torn", "_trace", "_watch", "request_id"),
     )
 
     def __init__(
@@ -108,12 +108,8 @@ class RunStream:
         invocation: Invocation | None = None,
     ) -> None:
         self._trace = RunTrace(invocation)
-        self._body: AsyncIterable[bytes] | None = None
-        self._service: RunService | None = None
-        if isinstance(source, AsyncIterable):
-            self._body = source
-        else:
-            self._service = source
+        self._body = source if isinstance(source, AsyncIterable) else None
+        self._service = None if isinstance(source, AsyncIterable) else source
         self._hide: Callable[[bytes], bytes] = bytes
         self.request_id: str | None = None
         """The `x-request-id` of the last answer that streams the run; None where there is none."""
@@ -142,6 +138,8 @@ class RunStream:
         self._splitter = BlockSplitter()
         # Of the last read: cleared where nothing more of it counts.
         self._blocks: list[bytes] = []
+        # Of the last ordinary frame: nearly all are of the same kind as the one before.
+        self._folding = NO_FOLDING
         # The run that the limit of the reads is set for.
         self._timed: Run | None = None
         self._chunks: AsyncIterator[bytes] | None = None
@@ -414,12 +412,15 @@ class RunStream:
         For an ordinary frame this stands for `events.decode_block` and `Accumulator.apply`; any
         other takes the way through those rooms.
         """
-        head, _, data = block.partition(b"\ndata: ")
-        ordinary = FOLDING[head]
+        opening, kind, decode, fold = self._folding
+        data = block.removeprefix(opening)
         try:
-            if ordinary is None:
-                return self._take_odd(block)
-            kind, decode, fold = ordinary
+            if data is block:  # it is of another kind than the one before
+                folding = FOLDING[block.partition(b"\n")[0]]
+                if folding is None:
+                    return self._take_odd(block)
+                opening, kind, decode, fold = self._folding = folding
+                data = block.removeprefix(opening)
             try:
                 payload = decode(data)
             except DECODE_FAILURES:
