@@ -7,6 +7,7 @@ chained. Cancellation passes untouched.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import socket
 import ssl
@@ -14,7 +15,7 @@ import weakref
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -33,7 +34,7 @@ from asyncruns.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Generator, Mapping
+    from collections.abc import Awaitable, Generator, Mapping
 
     from aiohttp.abc import AbstractStreamWriter
 
@@ -296,9 +297,16 @@ class Connections:
 
 
 class ByteStream:
-    """The body of an answer as it comes; whoever opened it closes it."""
+    """The body of an answer as it comes; whoever opened it closes it.
 
-    __slots__ = ("__weakref__", "_end", "_release", "_response", "_where", "blots", "headers")
+    Iterating raises APIConnectionError where the bytes end too soon, and LimitExceededError where
+    what came compressed is more than MAX_INFLATED bytes.
+    """
+
+    __slots__ = (
+        *("__weakref__", "_end", "_left", "_release", "_response", "_where"),
+        *("blots", "headers", "is_read"),
+    )
 
     def __init__(
         self,
@@ -313,7 +321,10 @@ class ByteStream:
         """The answer's headers, case-insensitive."""
         self.blots = blots
         """For what an error shows of it."""
+        self.is_read = False
+        """Whether a task waits for the next bytes."""
         self._where = where
+        self._left = MAX_INFLATED if "content-encoding" in self.headers else math.inf
         self._end: OSError | None = None
         # Runs once, and at the latest when a stream that nobody closed is collected.
         self._release = weakref.finalize(self, _give_back, slot)
@@ -346,28 +357,29 @@ class ByteStream:
         )
         return self.blots.data(body)
 
-    async def __aiter__(self) -> AsyncGenerator[bytes, None]:
-        """Yield the bytes as they come; raises APIConnectionError where they end too soon.
+    def __aiter__(self) -> Self:
+        return self
 
-        Raises LimitExceededError where what came compressed is more than MAX_INFLATED bytes.
-        """
-        left = MAX_INFLATED if "content-encoding" in self.headers else None
-        while True:
-            try:
-                chunk = await self._next()
-            except FOREIGN as exc:
-                self.blots.exception(exc)
-                raise _error_of(exc, self._where) from exc
-            if not chunk:
-                return
-            if left is not None:
-                left -= len(chunk)
-                if left < 0:
-                    raise LimitExceededError(
-                        f"{self._where}: the compressed stream has more than {MAX_INFLATED} bytes"
-                    )
-            yield chunk
-            del chunk  # a stream that waits for the next holds nothing of the last
+    # No generator: one layer less for each read of each stream to pass through.
+    async def __anext__(self) -> bytes:
+        self.is_read = True
+        try:
+            chunk = await self._response.content.readany()
+        except FOREIGN as exc:
+            cause = self._ended_by(exc)
+            self.blots.exception(cause)
+            raise _error_of(cause, self._where) from cause
+        finally:
+            self.is_read = False
+        if not chunk:
+            self._release()  # aiohttp has taken its connection back by itself
+            raise StopAsyncIteration
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise LimitExceededError(
+                f"{self._where}: the compressed stream has more than {MAX_INFLATED} bytes"
+            )
+        return chunk
 
     async def read(self, limit: int) -> bytes:
         """Read all of it, inside `Attempt.failures`.
@@ -412,13 +424,18 @@ class ByteStream:
         try:
             chunk = await self._response.content.readany()
         except FOREIGN as exc:
-            self._close()
-            if self._end:
-                raise self._end from exc
-            raise
+            raise self._ended_by(exc)  # noqa: B904 -- it has its cause, if it has one
         if not chunk:
-            self._release()  # aiohttp has taken its connection back by itself
+            self._release()
         return chunk
+
+    def _ended_by(self, exc: Exception) -> Exception:
+        """Close it after a failure, and give what has ended it: that, or who closed it here."""
+        self._close()
+        if self._end is None:
+            return exc
+        self._end.__cause__ = exc
+        return self._end
 
 
 class ClientClosedError(ConnectionAbortedError):
