@@ -75,11 +75,12 @@ SNIPPET: Final = 200
 MAX_SHOWN: Final = 2000
 """How many characters of a server's message the text of an error shows; `message` has them all."""
 
-_TITLE: Final = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
+# Patterns are compiled, and kept by `re`, where an error needs them: all of them take 4 ms.
+_TITLE: Final = r"(?i)<title[^>]*>([^<]*)"
 
-_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+_UNPRINTABLE: Final = r"[\x00-\x1f\x7f-\x9f]+"
 
-_MARKUP: Final = re.compile(r"<(style|script|head)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+_MARKUP: Final = r"(?is)<(style|script|head)\b.*?</\1>|<[^>]*>"
 
 MAX_ERROR_BODY: Final = 64 * 1024
 """How many bytes of an answer's body an error keeps."""
@@ -159,7 +160,7 @@ class APIStatusError(AsyncRunsError):
         known = ", ".join(f"{name} {value}" for name, value in facts.items() if value)
         where = f" on {self.method} {self.path}" if self.path else ""
         # As a line that can be read, and that a log or a terminal can take.
-        message = _UNPRINTABLE.sub(" ", self.message)
+        message = re.sub(_UNPRINTABLE, " ", self.message)
         if len(message) > MAX_SHOWN:
             message = f"{message[:MAX_SHOWN]}…"
         return f"{self.status}{where}: {message}" + (f" ({known})" if known else "")
@@ -319,22 +320,20 @@ _BY_STATUS: Final[Mapping[int, type[APIStatusError]]] = {
 _FIRST_SERVER_ERROR: Final = 500
 
 # A live run locks its thread, and only these two texts tell so: the code is null.
-_ACTIVE_RUN: Final = re.compile(
+_ACTIVE_RUN: Final = (
     r"Thread (?P<thread>\S+) already has an active run (?P<run>[^\s.]+)"
     r"|Can't add messages to (?P<thread2>\S+) while a run (?P<run2>\S+) is active"
 )
 
-_WAIT: Final = re.compile(
-    r"try again in ((?:[\d.]+\s*(?:ms|milli|[hms])[a-z]*[\s,]*)+)", re.IGNORECASE
-)
-_WAIT_PART: Final = re.compile(r"(\d+(?:\.\d*)?)\s*(ms|milli|[hms])", re.IGNORECASE)
+_WAIT: Final = r"(?i)try again in ((?:[\d.]+\s*(?:ms|milli|[hms])[a-z]*[\s,]*)+)"
+_WAIT_PART: Final = r"(?i)(\d+(?:\.\d*)?)\s*(ms|milli|[hms])"
 _SECONDS: Final = {"ms": 0.001, "milli": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def _named_wait(message: str) -> float | None:
     """The seconds that a text such as "try again in 1m30s" asks to wait."""
-    wait = _WAIT.search(message)
-    parts = _WAIT_PART.findall(wait[1]) if wait else []
+    wait = re.search(_WAIT, message)
+    parts = re.findall(_WAIT_PART, wait[1]) if wait else []
     if not parts:
         return None
     return sum(float(number) * _SECONDS[unit.lower()] for number, unit in parts)
@@ -368,7 +367,7 @@ def error_from_response(
     hosted = host == _HOSTED or host.endswith(f".{_HOSTED}")
     if status == 404 and hosted and path.startswith(_ENDED_PATHS):  # noqa: PLR2004 -- the status itself
         message = f"{message} ({_HOSTED_API_ENDED})"
-    active = _ACTIVE_RUN.search(message) if status == 400 else None  # noqa: PLR2004 -- the same
+    active = re.search(_ACTIVE_RUN, message) if status == 400 else None  # noqa: PLR2004 -- the same
     fallback = InternalServerError if status >= _FIRST_SERVER_ERROR else APIStatusError
     kind = ActiveRunError if active else _BY_STATUS.get(status, fallback)
     error = kind(
@@ -416,8 +415,8 @@ def _snippet(headers: Mapping[str, str], body: bytes) -> str:
     kind = headers.get("content-type", "no content type")
     text = body[:MAX_ERROR_BODY].decode("utf-8", "replace")
     if "html" in kind:
-        title = _TITLE.search(text)
-        text = (f"{title[1]} " if title else "") + _MARKUP.sub(" ", text)
+        title = re.search(_TITLE, text)
+        text = (f"{title[1]} " if title else "") + re.sub(_MARKUP, " ", text)
     text = " ".join(text.split())
     return f"{kind}: {text[:SNIPPET]}" if text else f"empty body ({kind})"
 

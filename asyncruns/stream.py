@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Outcome", "RunStream"]
 
-EVENTS_PER_TURN: Final = 256
+EVENTS_PER_TURN: Final = 128
 """How many events a stream hands out before other tasks of the loop get their turn."""
 
 LINGER: Final = 5.0

@@ -38,9 +38,8 @@ _NOTHING: Final = Raw(b"")
 _NO_TYPE: Final = Raw(b"null")
 
 _HEX: Final = rb"[0-9a-fA-F]"
-_SURROGATES: Final = re.compile(
-    rb"\\(?:(u[dD][89abAB]%b{2}\\u[dD][c-fC-F]%b{2})|(u[dD][89a-fA-F]%b{2})|.)" % ((_HEX,) * 3),
-    re.DOTALL,
+_SURROGATES: Final = (
+    rb"(?s)\\(?:(u[dD][89abAB]%b{2}\\u[dD][c-fC-F]%b{2})|(u[dD][89a-fA-F]%b{2})|.)" % ((_HEX,) * 3)
 )
 
 
@@ -89,7 +88,7 @@ def to_dict(obj: object) -> Any:
 def _readable(raw: bytes) -> bytes:
     """The JSON with everything that is no valid text replaced by U+FFFD."""
     text = raw.decode("utf-8", "replace").encode()
-    return _SURROGATES.sub(lambda escape: rb"\ufffd" if escape[2] else escape[0], text)
+    return re.sub(_SURROGATES, lambda escape: rb"\ufffd" if escape[2] else escape[0], text)
 
 
 @cache
