@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 __all__ = ["Hooks", "RateLimits", "RequestInfo", "ResponseInfo", "RetryInfo", "Watch"]
 
@@ -27,8 +28,7 @@ LOG: Final = logging.getLogger("asyncruns")
 """One line at DEBUG for each request, failure and retry; ASYNCRUNS_LOG=debug shows them."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestInfo:
+class RequestInfo(msgspec.Struct, frozen=True):
     """A request that is about to be sent."""
 
     method: str
@@ -57,8 +57,7 @@ class ResponseInfo:
         return self.headers.get("x-request-id")
 
 
-@dataclass(frozen=True, slots=True)
-class RetryInfo:
+class RetryInfo(msgspec.Struct, frozen=True):
     """A request that has failed and will be sent again."""
 
     method: str
@@ -87,8 +86,7 @@ class RateLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds until all of them are there again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hooks:
+class Hooks(msgspec.Struct, frozen=True, kw_only=True):
     """Functions of the caller's; what they raise ends the request and reaches its caller."""
 
     on_request: Callable[[RequestInfo], object] | None = None

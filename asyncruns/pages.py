@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Generic, Literal, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from asyncruns.errors import APIStatusError, AsyncRunsError, error_message
 from asyncruns.models import (

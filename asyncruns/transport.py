@@ -9,6 +9,7 @@ import asyncio
 import copy
 import re
 import time
+from collections.abc import Mapping
 from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 import anyio
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 from multidict import CIMultiDict
 
 from asyncruns.connections import Attempt, ClientClosedError
@@ -39,7 +40,7 @@ from asyncruns.timeouts import Timeout
 from asyncruns.watch import Limit
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
     from asyncruns.connections import ByteStream, Connections
@@ -105,16 +106,15 @@ class Settings:
             raise ValueError("base_url must have a port from 0 to 65535, or none") from exc
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(Struct, frozen=True, kw_only=True):
     """What is to be sent."""
 
     method: str
     path: str
     """Below the base URL; its ids are quoted already."""
-    query: Mapping[str, object] = field(default_factory=dict[str, object])
+    query: Mapping[str, object] = {}
     """A list becomes `name[]=…` for each item; a None is left out, for a query has no null."""
-    headers: Mapping[str, str | None] = field(default_factory=dict[str, str | None], repr=False)
+    headers: Mapping[str, str | None] = {}
     """Win over the client's own; a None leaves a header out."""
     body: bytes | None = None
     accept: str = JSON
@@ -128,6 +128,9 @@ class Request:
     def place(self) -> str:
         """The path as it may be told: a query may hold a secret."""
         return self.path.partition("?")[0]
+
+    def __repr__(self) -> str:
+        return f"Request({self.method} {self.place})"  # a header may hold a key
 
 
 @dataclass(frozen=True, slots=True)
