@@ -201,9 +201,8 @@ class Accumulator:
         if known is not None and known.id == run.id:
             if known.status in ENDED_RUN and run.status not in ENDED_RUN:
                 return
-            if not (run.thread_id and run.assistant_id):
-                parents = {"thread_id": known.thread_id, "assistant_id": known.assistant_id}
-                run = _with_ids(run, parents)
+            parents = {"thread_id": known.thread_id, "assistant_id": known.assistant_id}
+            run = _with_ids(run, parents)
         if self.thread is not None:
             run = _with_ids(run, {"thread_id": self.thread.id})
         self.run = run

@@ -304,8 +304,7 @@ class ByteStream:
     """
 
     __slots__ = (
-        *("__weakref__", "_end", "_left", "_release", "_response", "_where"),
-        *("blots", "headers", "is_read"),
+        *("__weakref__", "_end", "_left", "_release", "_response", "_where", "blots", "headers"),
     )
 
     def __init__(
@@ -321,8 +320,6 @@ class ByteStream:
         """The answer's headers, case-insensitive."""
         self.blots = blots
         """For what an error shows of it."""
-        self.is_read = False
-        """Whether a task waits for the next bytes."""
         self._where = where
         self._left = MAX_INFLATED if "content-encoding" in self.headers else math.inf
         self._end: OSError | None = None
@@ -362,15 +359,12 @@ class ByteStream:
 
     # No generator: one layer less for each read of each stream to pass through.
     async def __anext__(self) -> bytes:
-        self.is_read = True
         try:
             chunk = await self._response.content.readany()
         except FOREIGN as exc:
             cause = self._ended_by(exc)
             self.blots.exception(cause)
             raise _error_of(cause, self._where) from cause
-        finally:
-            self.is_read = False
         if not chunk:
             self._release()  # aiohttp has taken its connection back by itself
             raise StopAsyncIteration

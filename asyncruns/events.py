@@ -371,8 +371,6 @@ def decode_block(block: bytes) -> Event | None:
 
 def _decode_odd_block(block: bytes) -> Event | None:
     """Decode by the rules of the specification and the lenient decode."""
-    if block == _DONE:
-        return DoneEvent(None, b"[DONE]")
     frame = parse_block(block)
     if frame is None:
         return None
@@ -496,7 +494,6 @@ def _ordinary_reader_of(head: bytes) -> _Reader | None:
     return None if name is None else _READERS[name]
 
 
-_DONE: Final = b"event: done\ndata: [DONE]"
 _objects: Final = cache(ObjectDecoder[Any])
 _decode_envelope: Final = cache(lambda: ObjectDecoder[_Envelope](_Envelope))
 _FAILURES: Final = (*DECODE_FAILURES, ValueError)

@@ -75,11 +75,6 @@ def is_running(source: object) -> bool:
     return bool(getattr(source, "ag_running", False))
 
 
-def is_read(source: object) -> bool:
-    """Whether another task waits for the next of it."""
-    return bool(getattr(source, "is_read", False)) or is_running(source)
-
-
 async def drain(chunks: AsyncIterator[bytes], body: object, watch: Watch) -> None:
     """Read a body's end, which for many servers comes a moment after the last that counts.
 

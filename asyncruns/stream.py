@@ -33,7 +33,7 @@ from asyncruns.handler import Dispatch, RunHandler
 from asyncruns.models import DECODE_FAILURES, ENDED_RUN, Run, to_dict
 from asyncruns.partial import LiveArguments
 from asyncruns.rounds import Rounds
-from asyncruns.service import close, drain, is_read, is_running
+from asyncruns.service import close, drain, is_running
 from asyncruns.sse import BlockSplitter
 from asyncruns.texts import Texts
 from asyncruns.tracing import Invocation, RunTrace
@@ -620,7 +620,7 @@ class RunStream:
         run = self._waiting()
         if self._service is None:
             raise AsyncRunsError("a stream of plain bytes has nowhere to submit to")
-        if is_read(self._chunks):
+        if self._chunks is not None and self._watch.is_waiting:
             raise AsyncRunsError("another task is reading the stream: submit where it is read")
         if self._closed:
             raise self._interruption()
@@ -656,7 +656,7 @@ class RunStream:
         if self._service is None or not self._opened or self._cancelled or ended:
             return None
         self._cancelled = True
-        if run is not None or self._body is None or is_read(self._chunks):
+        if run is not None or self._body is None or self._watch.is_waiting:
             return start(cancel_quietly(self._service, run))
         # Which run it is stands in the first events: whoever cancels it reads on until there.
         chunks, body = self._chunks or aiter(self._body), self._body

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import re
 import time
 from collections.abc import Mapping
 from contextlib import aclosing, nullcontext
@@ -68,9 +67,6 @@ WORKER_THREADS: Final = 40
 _NO_BLOTS: Final = Blots()
 
 _PORTS: Final = {"http": 80, "https": 443}
-
-_PLAIN_PATH: Final = re.compile(r"(/[0-9A-Za-z_-]+)+")
-"""A path that needs no second look, as those with nothing but ids are."""
 
 JSON: Final = "application/json"
 EVENTS: Final = "application/json, text/event-stream"
@@ -398,15 +394,11 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 
 
 def _joined(base_url: str, path: str) -> str:
-    if not _PLAIN_PATH.fullmatch(path) and _leads_away(path):
-        raise ValueError(f"a path below {base_url} is needed, and not {path!r}")
-    return f"{base_url.rstrip('/')}/{path.removeprefix('/')}"
-
-
-def _leads_away(path: str) -> bool:
     segments = [unquote(segment) for segment in path.partition("?")[0].split("/")]
     upwards = "" in segments[1:-1] or not {".", ".."}.isdisjoint(segments)
-    return upwards or "#" in path or not path.isprintable()
+    if upwards or "#" in path or not path.isprintable():
+        raise ValueError(f"a path below {base_url} is needed, and not {path!r}")
+    return f"{base_url.rstrip('/')}/{path.removeprefix('/')}"
 
 
 def _bucket(settings: Settings) -> tuple[float, float]:

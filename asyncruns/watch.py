@@ -96,6 +96,11 @@ class Watch:
             if task.uncancel() <= self._cancelling and exc_type is asyncio.CancelledError:
                 raise Silence from exc
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a read is under way."""
+        return self._task is not None
+
     def is_past(self, when: float | None) -> bool:
         """Whether a time of the loop's clock has come."""
         return when is not None and self._loop is not None and self._loop.time() >= when

@@ -220,8 +220,8 @@ class Upstream:
     async def send(self, data: bytes) -> None:
         """Send a request, over a new connection unless the last one is free."""
         if not self.is_free:
-            for last in self.writers[-1:]:
-                last.close()
+            if self.writers:
+                self.writers[-1].close()
             self.reader, writer = await asyncio.open_connection(*self._address)
             self.writers.append(writer)
         self.is_free = False
