@@ -1,7 +1,8 @@
 """An asyncio client for the Runs protocol: threads, runs, run steps, streaming.
 
 Everything public is here. Names that need aiohttp or anyio are imported when they are first asked
-for, so that `import asyncruns` stays light and no import happens later inside a running loop.
+for, so that `import asyncruns` stays light. Extras, and what anyio needs for tools and for cancels,
+are imported at their first use.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import os
 from typing import TYPE_CHECKING, Any, Final, Self, TypedDict, TypeVar
 
@@ -168,7 +167,7 @@ class Client:
         is how one call gets settings of its own.
         """
         old = self._transport.settings
-        settings = dataclasses.replace(
+        settings = replace(
             old,
             timeout=old.timeout if timeout is UNSET else Timeout.of(timeout),
             retries=_limited(retries or old.retries, max_retries),

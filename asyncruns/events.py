@@ -474,7 +474,7 @@ def _reader_of(name: str) -> _Reader | None:
         return kind, _error_object, _error_object
     if kind is DoneEvent:
         return kind, _nothing, _nothing
-    objects: ObjectDecoder[Any] = _objects(msgspec.structs.fields(kind)[0].type)
+    objects = _decoder_of(_OBJECTS[kind])
     if kind in _DELTAS:
         return kind, objects.strict, objects.lenient
     return kind, _with_raw(objects.strict), _with_raw(objects.lenient)
@@ -494,23 +494,22 @@ def _ordinary_reader_of(head: bytes) -> _Reader | None:
     return None if name is None else _READERS[name]
 
 
-_objects: Final = cache(ObjectDecoder[Any])
+_decoder_of: Final = cache(ObjectDecoder[Any])
 _decode_envelope: Final = cache(lambda: ObjectDecoder[_Envelope](_Envelope))
 _FAILURES: Final = (*DECODE_FAILURES, ValueError)
 _DELTAS: Final = (ThreadRunStepDelta, ThreadMessageDelta)
 
-EVENTS: Final[dict[str, Any]] = {
-    kind.event: kind
-    for kind in (
-        ThreadCreated,
-        *get_args(RunEvent),
-        *get_args(RunStepEvent),
-        *get_args(MessageEvent),
-        *_DELTAS,
-        ErrorEvent,
-        DoneEvent,
-    )
+_OBJECTS: Final[dict[Any, Any]] = {
+    ThreadCreated: Thread,
+    **dict.fromkeys(get_args(RunEvent), Run),
+    **dict.fromkeys(get_args(RunStepEvent), RunStep),
+    **dict.fromkeys(get_args(MessageEvent), Message),
+    ThreadRunStepDelta: RunStepDeltaEvent,
+    ThreadMessageDelta: MessageDeltaEvent,
 }
+"""What the data of an event is: its class says it, too, but msgspec takes 0.3 ms to read that."""
+
+EVENTS: Final[dict[str, Any]] = {kind.event: kind for kind in (*_OBJECTS, ErrorEvent, DoneEvent)}
 """Every name of the protocol, and its class."""
 
 _READERS: Final = OnDemand(_reader_of)

@@ -10,15 +10,11 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 __all__ = ["Hooks", "RateLimits", "RequestInfo", "ResponseInfo", "RetryInfo", "Watch"]
 
@@ -38,8 +34,7 @@ class RequestInfo(msgspec.Struct, frozen=True):
     """1 for the first sending, 2 for the first retry."""
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseInfo:
+class ResponseInfo(msgspec.Struct, frozen=True):
     """An answer whose headers have come."""
 
     method: str
@@ -48,13 +43,17 @@ class ResponseInfo:
     status: int
     seconds: float
     """From the beginning of the attempt."""
-    headers: Mapping[str, str] = field(repr=False)
+    headers: Mapping[str, str]
     """Case-insensitive."""
 
     @property
     def request_id(self) -> str | None:
         """The `x-request-id`; None where the server sent none."""
         return self.headers.get("x-request-id")
+
+    def __repr__(self) -> str:
+        sent = f"method={self.method!r}, path={self.path!r}, attempt={self.attempt}"
+        return f"ResponseInfo({sent}, status={self.status}, seconds={self.seconds})"
 
 
 class RetryInfo(msgspec.Struct, frozen=True):

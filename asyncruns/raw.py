@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
+from msgspec import Struct
+
 from asyncruns.models import Assistant, Message, Run, RunStep
 from asyncruns.pages import read_answer
+from asyncruns.transport import Response
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Mapping
+    from collections.abc import Awaitable, Coroutine, Mapping
 
     from asyncruns.pages import Page, Paginator
-    from asyncruns.transport import Request, Response
+    from asyncruns.transport import Request
 
 __all__ = ["RawResponse", "page", "single", "unread"]
 
@@ -22,13 +25,12 @@ P = ParamSpec("P")
 ItemT = TypeVar("ItemT", bound=Run | RunStep | Message | Assistant)
 
 
-@dataclass(frozen=True, slots=True)
-class RawResponse(Generic[T]):
+class RawResponse(Struct, Generic[T], frozen=True):
     """An answer, read whole and not yet decoded."""
 
-    response: Response = field(repr=False)
+    response: Response
     """What was read."""
-    _parse: Callable[[], T] = field(repr=False)
+    _parse: Callable[[], T]
 
     @property
     def status(self) -> int:

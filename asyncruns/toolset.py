@@ -11,7 +11,6 @@ import threading
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import anyio
-import anyio.to_thread
 import msgspec
 
 from asyncruns.calls import ToolErrorPolicy, ToolOutput

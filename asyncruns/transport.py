@@ -10,17 +10,17 @@ import copy
 import time
 from collections.abc import Mapping
 from contextlib import aclosing, nullcontext
-from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 import anyio
 from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
 from multidict import CIMultiDict
 
 from asyncruns.connections import Attempt, ClientClosedError
-from asyncruns.credentials import AUTH_HEADERS, Blots
+from asyncruns.credentials import AUTH_HEADERS, Blots, Credential
 from asyncruns.errors import (
     MAX_ERROR_BODY,
     SNIPPET,
@@ -34,7 +34,7 @@ from asyncruns.errors import (
 )
 from asyncruns.headers import check_method, merged, sendable
 from asyncruns.hooks import Hooks, RequestInfo, Watch
-from asyncruns.retries import Budget
+from asyncruns.retries import Budget, RetryPolicy
 from asyncruns.timeouts import Timeout
 from asyncruns.watch import Limit
 
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from asyncruns.connections import ByteStream, Connections
-    from asyncruns.credentials import Credential
-    from asyncruns.retries import RetryPolicy
 
 __all__ = ["ANY", "JSON", "Request", "Response", "Settings", "Transport", "path_of"]
 
@@ -73,17 +71,16 @@ EVENTS: Final = "application/json, text/event-stream"
 ANY: Final = "*/*"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(Struct, frozen=True, kw_only=True):
     """What all requests of a client share."""
 
     base_url: str
     """The prefix of every path; http or https, without user, query and fragment."""
     credential: Credential
     """Says who the caller is, at each attempt."""
-    headers: Mapping[str, str | None] = field(default_factory=dict[str, str | None], repr=False)
+    headers: Mapping[str, str | None] = {}
     """Sent with every request; a None leaves a header out."""
-    query: Mapping[str, object] = field(default_factory=dict[str, object], repr=False)
+    query: Mapping[str, object] = {}
     """Sent with every request."""
     timeout: Timeout
     """How long the parts of a request may take."""
@@ -100,6 +97,9 @@ class Settings:
             _ = url.port
         except ValueError as exc:
             raise ValueError("base_url must have a port from 0 to 65535, or none") from exc
+
+    def __repr__(self) -> str:
+        return f"Settings({self.base_url})"  # a header, or the query, may hold a key
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -129,15 +129,14 @@ class Request(Struct, frozen=True, kw_only=True):
         return f"Request({self.method} {self.place})"  # a header may hold a key
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(Struct, frozen=True):
     """An answer, read whole."""
 
     status: int
     headers: Mapping[str, str]
     """Case-insensitive."""
     body: bytes
-    blots: Blots = field(default=_NO_BLOTS, repr=False, compare=False)
+    blots: Blots = _NO_BLOTS
     """For what an error shows of it."""
 
     def hidden(self) -> Response:
@@ -149,6 +148,9 @@ class Response:
     def request_id(self) -> str | None:
         """The `x-request-id`; None where the server sent none."""
         return self.headers.get("x-request-id")
+
+    def __repr__(self) -> str:
+        return f"Response(status={self.status}, body={self.body!r})"
 
 
 def path_of(template: str, **ids: str) -> str:
@@ -181,8 +183,7 @@ class Transport:
         self.connections = connections
         self.watch = Watch(hooks)
         self._limiter = nullcontext() if limiter is None else limiter
-        # Made when a tool may need it: the first limiter imports anyio's backend, in 18 ms.
-        self.thread_limiter = cache(partial(anyio.CapacityLimiter, WORKER_THREADS))
+        self.thread_limiter = cache(_thread_limiter)
         self._budget = Budget(settings.retries)
         self._host = urlsplit(settings.base_url).hostname or ""
 
@@ -353,6 +354,11 @@ class Transport:
         if stream.content_type != "text/event-stream":
             body = stream.hide(await stream.read_start(MAX_ERROR_BODY))
             raise _unexpected(request, stream, body, "an event stream")
+
+
+def _thread_limiter() -> anyio.CapacityLimiter:
+    """Limit the threads of a client; made when a tool may need one: anyio takes 25 ms for it."""
+    return anyio.CapacityLimiter(WORKER_THREADS)
 
 
 def _unexpected(request: Request, stream: ByteStream, body: bytes, expected: str) -> APIStatusError:

@@ -1,7 +1,5 @@
 """Messages of a thread, and the parts of their content."""
 
-from __future__ import annotations
-
 from typing import ClassVar, Literal
 
 from msgspec import field

@@ -1,7 +1,5 @@
 """Deltas of messages: the pieces that a stream sends."""
 
-from __future__ import annotations
-
 from typing import ClassVar, Literal
 
 from asyncruns.models._base import Model, Unknown

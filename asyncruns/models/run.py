@@ -1,7 +1,5 @@
 """Runs: one execution of an assistant on a thread (reference: Runs)."""
 
-from __future__ import annotations
-
 from typing import ClassVar, Literal
 
 from msgspec import field

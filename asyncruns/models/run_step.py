@@ -1,7 +1,5 @@
 """Run steps: what a run did, one thing after the other (reference: Steps)."""
 
-from __future__ import annotations
-
 from typing import ClassVar, Literal
 
 from msgspec import field

@@ -1,7 +1,5 @@
 """Deltas of run steps: the pieces that a stream sends (reference: Steps, Run Step Delta)."""
 
-from __future__ import annotations
-
 from typing import ClassVar, Literal
 
 from asyncruns.models._base import Model, Unknown

@@ -1,7 +1,5 @@
 """Finished tool calls, as a run step holds them (reference: Steps, Tool Call)."""
 
-from __future__ import annotations
-
 from typing import ClassVar, Literal
 
 from msgspec import field

@@ -1,7 +1,5 @@
 """The tools of an assistant or a run, how they are chosen, and the format of the answer."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar, Literal
 
 import msgspec

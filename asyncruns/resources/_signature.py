@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Awaitable, Callable
 from collections.abc import Set as AbstractSet
-from functools import wraps
+from functools import cache, wraps
 from inspect import iscoroutinefunction
 from typing import Any, ParamSpec, Required, TypeVar, get_args, get_origin
 
@@ -64,22 +64,25 @@ def _checked_async(
     return call
 
 
+@cache  # many methods take the same
 def _parameters(declared: Any) -> list[inspect.Parameter]:
     """The keywords of a TypedDict; those that every call takes come last."""
     options = RequestOptions.__annotations__
+    annotations = sorted(declared.__annotations__.items(), key=lambda item: item[0] in options)
     return [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=inspect.Parameter.empty if name in declared.__required_keys__ else UNSET,
-            annotation=get_args(annotation)[0]
-            if get_origin(annotation) is Required
-            else annotation,
-        )
-        for name, annotation in sorted(
-            declared.__annotations__.items(), key=lambda item: item[0] in options
-        )
+        _parameter(name, annotation, required=name in declared.__required_keys__)
+        for name, annotation in annotations
     ]
+
+
+@cache  # and most of those are in several TypedDicts
+def _parameter(name: str, annotation: Any, *, required: bool) -> inspect.Parameter:
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=inspect.Parameter.empty if required else UNSET,
+        annotation=get_args(annotation)[0] if get_origin(annotation) is Required else annotation,
+    )
 
 
 def _complaint(

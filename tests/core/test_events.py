@@ -6,6 +6,7 @@ import inspect
 from typing import Any, get_args
 
 import pytest
+from msgspec.structs import fields
 
 from asyncruns import events as events_module
 from asyncruns.errors import LimitExceededError, StreamError
@@ -90,6 +91,7 @@ def test_a_name_gives_its_class_with_the_name_the_object_and_its_json(name: str)
     assert type(event) is EVENTS[name]
     assert event.event == name
     assert isinstance(event.data, NAMES[name])
+    assert fields(EVENTS[name])[0].type is NAMES[name]
     assert event.data.id == sent["id"]
     assert event.raw == encoded(sent)
     assert not event.recovered
