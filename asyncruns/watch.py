@@ -78,7 +78,7 @@ class Watch:
         loop = self._loop
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()
-        self._task = task = asyncio.current_task()
+        self._task = task = asyncio.current_task(loop)
         self._cancelling = 0 if task is None else task.cancelling()
         self._began = loop.time()
         if self._timer is None:

@@ -126,7 +126,7 @@ class _Streams:
         began = time.monotonic()
         step = 0 if group.together else group.interval / max(1, len(transports))
         due = [(began + place * step, transport) for place, transport in enumerate(transports)]
-        for chunk in [*group.chunks, _END]:
+        for chunk in [*group.chunks[:-1], group.chunks[-1] + _END]:
             for at, (when, transport) in enumerate(due):
                 while (now := time.monotonic()) < when:  # noqa: ASYNC110 -- a clock
                     await asyncio.sleep(max(when - now, _TICK))
