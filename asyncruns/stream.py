@@ -318,7 +318,7 @@ class RunStream:
             self._events = self._iterate()
         return self._events
 
-    async def _iterate(  # noqa: C901, PLR0912 -- one layer: a second generator costs every event
+    async def _iterate(  # noqa: C901, PLR0912, PLR0915 -- one layer: a second costs every event
         self,
     ) -> AsyncGenerator[Event, None]:
         dispatch, trace = self._dispatch, self._trace
@@ -329,7 +329,13 @@ class RunStream:
             self._start_clock()
             self._interrupted = False
             while True:
-                while (blocks := await self._read()) is not None:
+                while (chunks := self._source()) is not None:
+                    try:
+                        with self._watch:
+                            chunk = await anext(chunks)
+                        blocks = self._blocks = self._splitter.feed(chunk)
+                    except Exception as exc:  # noqa: BLE001 -- whatever a transport raises
+                        blocks = self._ended(exc)
                     if trace.awaits_text:
                         trace.look_for_text(blocks)
                     take = self._defer if self._defers else self._take
@@ -345,7 +351,7 @@ class RunStream:
                             turn = 0
                             await asyncio.sleep(0)
                     blocks.clear()  # a stream that waits for a read holds nothing of the last
-                    block, event = b"", None
+                    chunk, block, event = b"", b"", None
                 await self._close_body()
                 self._fold_deferred()
                 if self.run is not self._answered:
@@ -369,34 +375,28 @@ class RunStream:
             trace.rest(self)
             await self._close_body()
 
-    async def _read(self) -> list[bytes] | None:
-        """The blocks of the next read; None where the body is over, or of no more use."""
+    def _source(self) -> AsyncIterator[bytes] | None:
+        """Where the next read comes from, its limit set; None where the body is of no more use."""
         if self._over or self._body is None:
             return None
         run = self._accumulator.run
         if self._chunks is None or run is not self._timed:
             self._timed = run
             self._watch.end_by(self._reads_until())
-        if self._chunks is None:
-            self._chunks = aiter(self._body)
-        try:
-            with self._watch:
-                chunk = await anext(self._chunks)
-            self._blocks = self._splitter.feed(chunk)
-        except StopAsyncIteration:
-            self._over = True
+            self._chunks = aiter(self._body) if self._chunks is None else self._chunks
+        return self._chunks
+
+    def _ended(self, exc: Exception) -> list[bytes]:
+        """Take nothing more of the body, for what a read has raised; the block that it has left."""
+        self._over = True
+        if isinstance(exc, StopAsyncIteration):
             return [self._splitter.close()]
-        except Silence as exc:
+        if isinstance(exc, Silence):
             if not self._is_settled() and self._watch.is_past(self._deadline_at):
                 raise self._too_late() from exc
-            self._over = True
-            self._failure = APITimeoutError(f"no byte came for {self._watch.limit:g} s")
-            return None
-        except Exception as exc:  # noqa: BLE001 -- the bytes end here, whatever a transport raises
-            self._over = True
-            self._failure = exc
-            return None
-        return self._blocks
+            exc = APITimeoutError(f"no byte came for {self._watch.limit:g} s")
+        self._failure = exc
+        return []
 
     def _reads_until(self) -> float | None:
         """When the next read must be over, beside the limit of each, on the loop's clock."""
