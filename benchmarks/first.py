@@ -1,4 +1,4 @@
-"""A fresh process to the end of its first run: `python -m benchmarks.first PEER URL`.
+"""A fresh process to the end of its first run: `python benchmarks/first.py PEER URL`.
 
 Prints the text. Each peer imports what it needs and nothing else: that is what is measured.
 """

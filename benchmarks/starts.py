@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from benchmarks.rounds import Sampler
     from benchmarks.setting import Setting
 
-__all__ = ["IMPORTS", "ROWS", "cold_start", "imports", "output_of"]
+__all__ = ["FIRST_RUN", "IMPORTS", "ROWS", "cold_start", "imports", "output_of"]
 
 IMPORTS: Final = {
     "asyncio and msgspec": "import asyncio, msgspec",
@@ -31,6 +31,10 @@ IMPORTS: Final = {
     "openai": "import openai; openai.resources.beta.threads",
 }
 """What is imported, by the name in the table."""
+
+
+FIRST_RUN: Final = ("-P", first.__file__)
+"""What Python is told for a first run: a program of one file, beside no other modules."""
 
 
 def imports() -> Row:
@@ -56,7 +60,7 @@ def cold_start() -> Row:
         (expected,) = WHOLE["short"](1).expected.texts.values()
 
         def sample(peer: str) -> float:
-            printed, milliseconds = output_of(["-m", "benchmarks.first", peer, setting.url])
+            printed, milliseconds = output_of([*FIRST_RUN, peer, setting.url])
             if printed != f"{expected}\n":
                 raise MismatchError(f"{peer} ended with {printed!r} instead of {expected!r}")
             return milliseconds
@@ -99,7 +103,11 @@ def output_of(arguments: Sequence[str]) -> tuple[str, float]:
 _ENVIRONMENT: Final = {
     # Installed packages are compiled: the first round of everything here leaves the bytecode.
     name: value
-    for name, value in {**os.environ, "PYTHONIOENCODING": "utf-8"}.items()
+    for name, value in {
+        **os.environ,
+        "PYTHONIOENCODING": "utf-8",
+        "PYTHONPATH": str(ROOT),
+    }.items()
     if name != "PYTHONDONTWRITEBYTECODE"
 }
 

@@ -23,7 +23,7 @@ from benchmarks.rounds import Measured, Row, measure
 from benchmarks.server import WHOLE
 from benchmarks.setting import Setting
 from benchmarks.stalls import stall
-from benchmarks.starts import output_of
+from benchmarks.starts import FIRST_RUN, output_of
 from benchmarks.targets import TARGETS, Target, reached
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def test_the_memory_of_idle_streams_is_measured(case: str, setting: Setting) -> 
 
 @pytest.mark.parametrize("peer", FIRST)
 def test_a_fresh_process_ends_its_first_run_with_the_text(peer: str, setting: Setting) -> None:
-    printed, milliseconds = output_of(["-m", "benchmarks.first", peer, setting.url])
+    printed, milliseconds = output_of([*FIRST_RUN, peer, setting.url])
     assert [printed.removesuffix("\n")] == [*WHOLE["short"](1).expected.texts.values()]
     assert milliseconds > 0
 

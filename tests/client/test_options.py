@@ -53,6 +53,20 @@ async def test_retries_are_a_setting_of_one_call() -> None:
         assert len(server.requests) == 1 + 5 + 2
 
 
+async def test_resources_that_were_in_use_before_keep_the_client_that_they_belong_to() -> None:
+    async with wire(answer(RUN)) as server, client_of(server) as client:
+        names = ("runs", "threads", "messages", "assistants")
+        before = [getattr(client, name) for name in names]
+        other = client.with_options(default_headers={"X-A": "other"})
+        for name, resource in zip(names, before, strict=True):
+            assert getattr(client, name) is resource
+            assert getattr(other, name) is getattr(other, name) is not resource
+            assert getattr(other, name)._transport is other._transport
+        for one in (client, other):
+            await one.runs.retrieve("r", thread_id="t")
+        assert [request.headers["x-a"] for request in server.requests] == ["a", "other"]
+
+
 @pytest.mark.parametrize("timeout", [0.05, Timeout(total=0.05)])
 async def test_the_timeout_is_a_setting_of_one_call(timeout: Timeout | float) -> None:
     async with wire(hang) as server, client_of(server) as client:

@@ -12,7 +12,11 @@ from openai.resources.beta.threads import AsyncMessages, AsyncRuns
 from openai.resources.beta.threads.runs import AsyncSteps
 
 from asyncruns import Client, Run
-from asyncruns.resources import Assistants, Messages, Runs, Steps, Threads
+from asyncruns.resources.assistants import Assistants
+from asyncruns.resources.messages import Messages
+from asyncruns.resources.runs import Runs
+from asyncruns.resources.steps import Steps
+from asyncruns.resources.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
