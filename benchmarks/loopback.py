@@ -44,6 +44,7 @@ PEERS: Final[Mapping[str, WirePeer]] = {
     "naive json": wire.naive_json,
     "asyncruns": wire.asyncruns_stream,
     "asyncruns uvloop": wire.asyncruns_stream,
+    "asyncruns core": wire.asyncruns_core,
     "until done": wire.asyncruns_until_done,
     "bytes only": wire.aiohttp_bytes,
     "aiohttp floor": wire.aiohttp_floor,
@@ -59,7 +60,7 @@ _ROUNDS_OF_MANY: Final = 3  # openai takes the better part of a minute for each
 _CASES_OF_MANY: Final = ("openai", "naive json", "asyncruns", "bytes only")
 _CASES_OF_TRICKLE: Final = (
     *("openai", "azure", "naive json", "asyncruns", "asyncruns uvloop"),
-    *("bytes only", "aiohttp floor", "bare protocol"),
+    *("asyncruns core", "bytes only", "aiohttp floor", "bare protocol"),
 )
 _PAUSE: Final = 0.01
 _SETTLE: Final = 0.2

@@ -22,7 +22,7 @@ from azure.ai.agents.models import AsyncAgentEventHandler
 from azure.core.pipeline.policies import HeadersPolicy
 from azure.core.pipeline.transport import AioHttpTransport
 
-from asyncruns import Client, Timeout
+from asyncruns import Accumulator, Client, EventDecoder, Timeout
 from benchmarks.bodies import Outcome
 from benchmarks.consuming import Floor, Sums, add_up, outcome_of, piece_of
 from benchmarks.peers import open_handler
@@ -38,6 +38,7 @@ __all__ = [
     "WirePeer",
     "aiohttp_bytes",
     "aiohttp_floor",
+    "asyncruns_core",
     "asyncruns_stream",
     "asyncruns_until_done",
     "azure_handler",
@@ -201,6 +202,26 @@ async def aiohttp_floor(url: str) -> AsyncGenerator[Consume]:
                     *blocks, tail = (tail + chunk).split(b"\n\n")
                     floor.take(blocks)
             return floor.outcome()
+
+        yield consume
+
+
+@asynccontextmanager
+async def asyncruns_core(url: str) -> AsyncGenerator[Consume]:
+    """Feed asyncruns' EventDecoder and Accumulator with what aiohttp reads, and look at each event.
+
+    No watch, no repair and no iterator of its own: what typed events and snapshots alone cost.
+    """
+    async with _session() as session:
+
+        async def consume(thread: str, _note: Note | None = None) -> Outcome:
+            decoder, accumulator = EventDecoder(), Accumulator()
+            async with session.post(_path(url, thread), json=_ASKED) as response:
+                async for chunk in response.content.iter_any():
+                    for event in decoder.feed(chunk):
+                        accumulator.apply(event)
+                        piece_of(event.event, event.data)
+            return outcome_of(accumulator.messages, accumulator.steps)
 
         yield consume
 
