@@ -1,4 +1,4 @@
-"""One request over HTTP and the bytes that answer it: the only place that touches aiohttp.
+"""One request over HTTP and the bytes that answer it: with `reader`, all that touches aiohttp.
 
 Every exception of aiohttp, asyncio and ssl is mapped here into the tree of `asyncruns.errors`, and
 chained. Cancellation passes untouched.
@@ -32,6 +32,7 @@ from asyncruns.errors import (
     LimitExceededError,
     PoolTimeoutError,
 )
+from asyncruns.reader import read_directly
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator, Mapping
@@ -321,7 +322,11 @@ class ByteStream:
         self.blots = blots
         """For what an error shows of it."""
         self._where = where
-        self._left = MAX_INFLATED if "content-encoding" in self.headers else math.inf
+        self._left = math.inf
+        if "content-encoding" in self.headers:
+            self._left = MAX_INFLATED
+        else:
+            read_directly(response.content)
         self._end: OSError | None = None
         # Runs once, and at the latest when a stream that nobody closed is collected.
         self._release = weakref.finalize(self, _give_back, slot)
