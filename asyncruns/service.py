@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from asyncruns.models import Message, Run, RunStep
-    from asyncruns.watch import Watch
 
 __all__ = ["ByteStream", "RunService"]
 
@@ -75,17 +74,16 @@ def is_running(source: object) -> bool:
     return bool(getattr(source, "ag_running", False))
 
 
-async def drain(chunks: AsyncIterator[bytes], body: object, watch: Watch) -> None:
+async def drain(chunks: AsyncIterator[bytes], body: object) -> None:
     """Read a body's end, which for many servers comes a moment after the last that counts.
 
     Then its connection can be used again, for the next tool round first of all.
     """
     if getattr(body, "is_over", False):
         return  # its end came with the last that counts
-    watch.end_by(asyncio.get_running_loop().time() + DRAIN)
     with suppress(Exception):  # after `done` nothing that a connection does is an error
-        while True:
-            with watch:
+        async with asyncio.timeout(DRAIN):
+            while True:
                 await anext(chunks)
 
 

@@ -38,7 +38,7 @@ from asyncruns.sse import BlockSplitter
 from asyncruns.texts import Texts
 from asyncruns.tracing import Invocation, RunTrace
 from asyncruns.unfold import has_other_text
-from asyncruns.watch import Limit, Silence, Watch
+from asyncruns.watch import Limit, Watch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
@@ -321,7 +321,7 @@ class RunStream:
     async def _iterate(  # noqa: C901, PLR0912, PLR0915 -- one layer: a second costs every event
         self,
     ) -> AsyncGenerator[Event, None]:
-        dispatch, trace = self._dispatch, self._trace
+        dispatch, trace, watch = self._dispatch, self._trace, self._watch
         turn = 0
         try:
             if self._is_at_rest():
@@ -329,12 +329,18 @@ class RunStream:
             self._start_clock()
             self._interrupted = False
             while True:
-                while (chunks := self._source()) is not None:
+                while not self._over and (body := self._body) is not None:
+                    if (chunks := self._chunks) is None:
+                        chunks = self._chunks = aiter(body)
+                        self._time_reads()
+                    elif self._accumulator.run is not self._timed:
+                        self._time_reads()
+                    watch.begin()
                     try:
-                        with self._watch:
-                            chunk = await anext(chunks)
+                        chunk = await anext(chunks)
+                        watch.task = None
                         blocks = self._blocks = self._splitter.feed(chunk)
-                    except Exception as exc:  # noqa: BLE001 -- whatever a transport raises
+                    except BaseException as exc:  # noqa: BLE001 -- whatever a source may raise
                         blocks = self._ended(exc)
                     if trace.awaits_text:
                         trace.look_for_text(blocks)
@@ -375,36 +381,30 @@ class RunStream:
             trace.rest(self)
             await self._close_body()
 
-    def _source(self) -> AsyncIterator[bytes] | None:
-        """Where the next read comes from, its limit set; None where the body is of no more use."""
-        if self._over or self._body is None:
-            return None
-        run = self._accumulator.run
-        if self._chunks is None or run is not self._timed:
-            self._timed = run
-            self._watch.end_by(self._reads_until())
-            self._chunks = aiter(self._body) if self._chunks is None else self._chunks
-        return self._chunks
-
-    def _ended(self, exc: Exception) -> list[bytes]:
+    def _ended(self, exc: BaseException) -> list[bytes]:
         """Take nothing more of the body, for what a read has raised; the block that it has left."""
+        is_silence = self._watch.has_ended(exc)
         self._over = True
         if isinstance(exc, StopAsyncIteration):
             return [self._splitter.close()]
-        if isinstance(exc, Silence):
+        if is_silence:
             if not self._is_settled() and self._watch.is_past(self._deadline_at):
                 raise self._too_late() from exc
             exc = APITimeoutError(f"no byte came for {self._watch.limit:g} s")
+        elif not isinstance(exc, Exception):
+            raise exc
         self._failure = exc
         return []
 
-    def _reads_until(self) -> float | None:
-        """When the next read must be over, beside the limit of each, on the loop's clock."""
-        if not self._is_settled():
-            return self._deadline_at
-        if self._lingers_until is None:
-            self._lingers_until = asyncio.get_running_loop().time() + LINGER
-        return self._lingers_until
+    def _time_reads(self) -> None:
+        """Set by when reads must be over, beside the limit of each, as the run now says."""
+        self._timed = self._accumulator.run
+        until = self._deadline_at
+        if self._is_settled():
+            if self._lingers_until is None:
+                self._lingers_until = asyncio.get_running_loop().time() + LINGER
+            until = self._lingers_until
+        self._watch.end_by(until)
 
     def _take(self, block: bytes) -> Event | None:
         """The event of a block, folded; None where there is nothing to give.
@@ -620,7 +620,7 @@ class RunStream:
         run = self._waiting()
         if self._service is None:
             raise AsyncRunsError("a stream of plain bytes has nowhere to submit to")
-        if self._chunks is not None and self._watch.is_waiting:
+        if self._chunks is not None and self._watch.task is not None:
             raise AsyncRunsError("another task is reading the stream: submit where it is read")
         if self._closed:
             raise self._interruption()
@@ -656,7 +656,7 @@ class RunStream:
         if self._service is None or not self._opened or self._cancelled or ended:
             return None
         self._cancelled = True
-        if run is not None or self._body is None or self._watch.is_waiting:
+        if run is not None or self._body is None or self._watch.task is not None:
             return start(cancel_quietly(self._service, run))
         # Which run it is stands in the first events: whoever cancels it reads on until there.
         chunks, body = self._chunks or aiter(self._body), self._body
@@ -694,7 +694,7 @@ class RunStream:
         try:
             if self._done and chunks is not None:
                 self._done = False
-                await drain(chunks, body, self._watch)
+                await drain(chunks, body)
         finally:
             self._watch.stop()
             await close(chunks, body)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-__all__ = ["Limit", "Silence", "Watch"]
+__all__ = ["Limit", "Watch"]
 
 
 class Limit:
@@ -44,25 +45,22 @@ class Limit:
             raise self._error() from late
 
 
-class Silence(TimeoutError):  # noqa: N818 -- caught one step above, never seen
-    """A read was given up by the watch, and by nobody else."""
-
-
 class Watch:
     """Bounds the time of single reads with one timer, however many reads there are.
 
-    Each read is a `with` block. A timer for each would cost more than the read: this one looks,
-    when it fires, since when the current read waits, and is set anew for the rest. A read that
-    waits too long is cancelled and raises Silence.
+    A timer for each would cost more than the read: this one looks, when it fires, since when the
+    current read waits, and is set anew for the rest. A read that waits too long is cancelled, and
+    `has_ended` tells that from a cancellation that comes from elsewhere.
     """
 
-    __slots__ = ("_began", "_cancelling", "_expired", "_loop", "_task", "_timer", "_until", "limit")
+    __slots__ = ("_began", "_cancelling", "_expired", "_loop", "_timer", "_until", "limit", "task")
 
     def __init__(self, limit: float | None) -> None:
         self.limit = math.inf if limit is None else limit
+        self.task: asyncio.Task[Any] | None = None
+        """The task that reads; whoever began a read sets it to None after the read."""
         self._until = math.inf
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._task: asyncio.Task[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._began = 0.0
         self._expired = False
@@ -72,34 +70,27 @@ class Watch:
         """Let reads end at a time of the loop's clock, too; None for no such time."""
         self._until = math.inf if until is None else until
         if self._timer is not None and self._timer.when() > self._until:
-            self.stop()
+            self._timer.cancel()
+            self._timer = None
 
-    def __enter__(self) -> None:
+    def begin(self) -> None:
+        """Watch a read that this task is about to wait for."""
         loop = self._loop
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()
-        self._task = task = asyncio.current_task(loop)
+        task = self.task = asyncio.current_task(loop)
         self._cancelling = 0 if task is None else task.cancelling()
-        self._began = loop.time()
+        self._began = monotonic()  # the loop's `time` is a call more
         if self._timer is None:
             self._set(loop)
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        task, self._task = self._task, None
-        if self._expired and task is not None:
-            self._expired = False
-            if task.uncancel() <= self._cancelling and exc_type is asyncio.CancelledError:
-                raise Silence from exc
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether a read is under way."""
-        return self._task is not None
+    def has_ended(self, exc: BaseException) -> bool:
+        """Whether the read has raised this because it was given up here, and nowhere else."""
+        task, self.task = self.task, None
+        if not self._expired or task is None:
+            return False
+        self._expired = False
+        return task.uncancel() <= self._cancelling and isinstance(exc, asyncio.CancelledError)
 
     def is_past(self, when: float | None) -> bool:
         """Whether a time of the loop's clock has come."""
@@ -107,24 +98,26 @@ class Watch:
 
     def stop(self) -> None:
         """Take the timer back: no read is to come."""
+        self.task = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    @property
-    def _due(self) -> float:
-        return min(self._began + self.limit, self._until)
+    def _left(self, loop: asyncio.AbstractEventLoop) -> float:
+        """Seconds until the read that waits has waited too long."""
+        return min(self._began + self.limit - monotonic(), self._until - loop.time())
 
     def _set(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._due < math.inf:
-            self._timer = loop.call_at(self._due, self._look, loop)
+        left = self._left(loop)
+        if left < math.inf:
+            self._timer = loop.call_later(left, self._look, loop)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
-        if self._task is None:
+        if self.task is None:
             return  # nobody reads: the next read sets the timer
-        if loop.time() >= self._due:
+        if self._left(loop) <= 0:
             self._expired = True
-            self._task.cancel()
+            self.task.cancel()
         else:
             self._set(loop)
