@@ -31,6 +31,7 @@ is never changed; reading one again costs nothing until the object changes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar, get_args
 
 from msgspec.structs import replace
@@ -201,12 +202,13 @@ class Accumulator:
         if known is not None and known.id == run.id:
             if known.status in ENDED_RUN and run.status not in ENDED_RUN:
                 return
-            parents = {"thread_id": known.thread_id, "assistant_id": known.assistant_id}
-            run = _with_ids(run, parents)
+            if not (run.thread_id and run.assistant_id):
+                parents = {"thread_id": known.thread_id, "assistant_id": known.assistant_id}
+                run = _with_ids(run, parents)
         if self.thread is not None:
             run = _with_ids(run, {"thread_id": self.thread.id})
         self.run = run
-        if known is None or _ids(known) != _ids(run):
+        if known is None or _IDS(known) != _IDS(run):
             for step in self._steps.values():
                 step.adopt(run)
             for message in self._messages.values():
@@ -315,9 +317,8 @@ def texts_of(message: Message) -> list[str]:
     return [part.text.value if type(part) is TextContentBlock else "" for part in message.content]
 
 
-def _ids(run: Run) -> dict[str, str]:
-    """The ids that the objects of a run have from it."""
-    return {"thread_id": run.thread_id, "run_id": run.id, "assistant_id": run.assistant_id}
+_IDS: Final = attrgetter("thread_id", "id", "assistant_id")
+"""The ids that the objects of a run have from it."""
 
 
 def _with_ids(whole: ObjectT, ids: dict[str, str]) -> ObjectT:
@@ -347,7 +348,8 @@ class _Builder(ABC, Generic[WholeT]):
             return
         if self._has_details(whole) or not (self.parts or self._has_details(self.base)):
             self.base = self.built = whole
-            self.parts = Parts(self.kinds)
+            if self.parts.by_index:
+                self.parts = Parts(self.kinds)
         else:
             self.seed()
             self.base = self._keeping_details(whole)
@@ -359,7 +361,8 @@ class _Builder(ABC, Generic[WholeT]):
 
     def seed(self) -> None:
         """Make parts of the details that came whole, so that deltas go on from there."""
-        self.parts.seed(self._listed(), complete=self.base.status in self.ended)
+        if listed := self._listed():
+            self.parts.seed(listed, complete=self.base.status in self.ended)
 
     def snapshot(self) -> WholeT:
         if self.built is None:
@@ -371,7 +374,8 @@ class _Builder(ABC, Generic[WholeT]):
         base = self.base
         if base.thread_id and base.run_id and base.assistant_id:
             return
-        whole = _with_ids(self.base, _ids(run))
+        parents = zip(("thread_id", "run_id", "assistant_id"), _IDS(run), strict=True)
+        whole = _with_ids(self.base, dict(parents))
         if whole is not self.base:
             self.base = whole
             self.built = None

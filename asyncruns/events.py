@@ -301,6 +301,7 @@ Event: TypeAlias = (
 )
 """Any event of a stream; `event.event` and `isinstance` tell which."""
 
+_DONE: Final = b"[DONE]"
 _UNNAMED: Final = "message"  # the name that the specification gives to a frame without one
 
 
@@ -398,7 +399,7 @@ class _Envelope(msgspec.Struct):
 
 def _opened(data: bytes) -> tuple[str, bytes]:
     """The name and the data of a frame without a name."""
-    if data == b"[DONE]":
+    if data == _DONE:
         return DoneEvent.event, data
     try:
         envelope = _decode_envelope()(data)
@@ -434,6 +435,11 @@ def _error_object(raw: bytes) -> ErrorObject:
     return ErrorObject(
         **{name: None if text is None else str(text) for name, text in texts.items()}
     )
+
+
+def _done(raw: bytes) -> None:
+    if raw != _DONE:
+        raise ValueError("any data will do, but then the frame must be read as a whole")
 
 
 def _nothing(_: bytes) -> None:
@@ -473,7 +479,7 @@ def _reader_of(name: str) -> _Reader | None:
     if kind is ErrorEvent:
         return kind, _error_object, _error_object
     if kind is DoneEvent:
-        return kind, _nothing, _nothing
+        return kind, _done, _nothing
     objects = _decoder_of(_OBJECTS[kind])
     if kind in _DELTAS:
         return kind, objects.strict, objects.lenient
@@ -514,10 +520,6 @@ EVENTS: Final[dict[str, Any]] = {kind.event: kind for kind in (*_OBJECTS, ErrorE
 
 _READERS: Final = OnDemand(_reader_of)
 
-_NAMES: Final = {
-    b"event: " + name.encode(): name
-    for name in EVENTS
-    if name != DoneEvent.event  # takes any data, so the frame must have been read as a whole
-}
+_NAMES: Final = {b"event: " + name.encode(): name for name in EVENTS}
 ORDINARY: Final = OnDemand(_ordinary_reader_of)
 """For the first line of each ordinary frame, how to read the data of its event."""

@@ -42,13 +42,15 @@ def _folding_of(head: bytes) -> Folding | None:
         return None
     kind, decode, _ = reader
     fold = Accumulator.folds.get(kind)
-    if fold is None or kind in MESSAGE_ENDS:
+    if fold is None:
         return None
     return head + b"\ndata: ", kind, decode, fold
 
 
 FOLDING: Final = OnDemand(_folding_of)
 """For the first line of each ordinary frame that is folded, how to fold it."""
+
+FOLDING.update((b"event: " + kind.event.encode(), None) for kind in (*MESSAGE_ENDS, DoneEvent))
 
 NO_FOLDING: Final[Folding] = (b"", DoneEvent, bytes, Accumulator.apply)
 """That of no frame: no block can be shortened by its beginning."""

@@ -88,8 +88,10 @@ async def drain(chunks: AsyncIterator[bytes], body: object) -> None:
 
 
 async def close(*sources: object) -> None:
-    """Close what can be closed, from the inside out."""
+    """Close what can be closed, from the inside out; a body may be its own iterator."""
+    closed: object = None
     for source in sources:
         aclose = getattr(source, "aclose", None)
-        if aclose is not None and not is_running(source):
+        if aclose is not None and source is not closed and not is_running(source):
             await aclose()
+        closed = source

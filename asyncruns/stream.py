@@ -108,8 +108,8 @@ class RunStream:
         invocation: Invocation | None = None,
     ) -> None:
         self._trace = RunTrace(invocation)
-        self._body = source if isinstance(source, AsyncIterable) else None
-        self._service = None if isinstance(source, AsyncIterable) else source
+        self._body = body = source if isinstance(source, AsyncIterable) else None
+        self._service = cast("RunService", source) if body is None else None
         self._hide: Callable[[bytes], bytes] = bytes
         self.request_id: str | None = None
         """The `x-request-id` of the last answer that streams the run; None where there is none."""

@@ -187,11 +187,12 @@ def _reached(*events: Event) -> RunStep | Message | None:
     return made[0]
 
 
-def has_other_text(after: Message, said: Sequence[str]) -> bool:
+def has_other_text(after: Message, said: list[str]) -> bool:
     """Whether what the parts of a message have said does not go on in its texts."""
-    return bool(after.content) and not all(
-        new.startswith(old) for new, old in zip_longest(texts_of(after), said, fillvalue="")
-    )
+    says = texts_of(after)
+    if not says or says == said:
+        return False
+    return not all(new.startswith(old) for new, old in zip_longest(says, said, fillvalue=""))
 
 
 def _made(kind: Callable[..., Event], data: Any, *, replaced: bool = False) -> Event:
