@@ -301,11 +301,13 @@ class ByteStream:
     """The body of an answer as it comes; whoever opened it closes it.
 
     Iterating raises APIConnectionError where the bytes end too soon, and LimitExceededError where
-    what came compressed is more than MAX_INFLATED bytes.
+    what came compressed is more than MAX_INFLATED bytes. It may give empty bytes before either, or
+    before the end; after a read that was cancelled, bytes may be missing.
     """
 
     __slots__ = (
-        *("__weakref__", "_end", "_left", "_release", "_response", "_where", "blots", "headers"),
+        *("__weakref__", "_direct", "_end", "_left", "_release", "_response", "_where"),
+        *("blots", "headers"),
     )
 
     def __init__(
@@ -322,11 +324,9 @@ class ByteStream:
         self.blots = blots
         """For what an error shows of it."""
         self._where = where
-        self._left = math.inf
-        if "content-encoding" in self.headers:
-            self._left = MAX_INFLATED
-        else:
-            read_directly(response.content)
+        is_plain = "content-encoding" not in self.headers
+        self._left = math.inf if is_plain else MAX_INFLATED
+        self._direct = read_directly(response.content) if is_plain else None
         self._end: OSError | None = None
         # Runs once, and at the latest when a stream that nobody closed is collected.
         self._release = weakref.finalize(self, _give_back, slot)
@@ -362,8 +362,13 @@ class ByteStream:
     def __aiter__(self) -> Self:
         return self
 
-    # No generator: one layer less for each read of each stream to pass through.
-    async def __anext__(self) -> bytes:
+    def __anext__(self) -> Awaitable[bytes]:
+        # A coroutine is a layer more for each read of each stream to pass through.
+        arrival = None if self._direct is None else self._direct.arrival()
+        return self._come() if arrival is None else arrival
+
+    async def _come(self) -> bytes:
+        """What has come, or comes through a reader of another kind."""
         try:
             chunk = await self._response.content.readany()
         except FOREIGN as exc:

@@ -109,14 +109,25 @@ async def test_many_small_chunks_before_the_first_read_do_not_stop_the_body() ->
     assert got == b"x" * 20 + b"y"
 
 
-async def test_a_read_that_is_cancelled_takes_nothing_along() -> None:
+async def test_who_waits_is_handed_what_comes() -> None:
     protocol, content = await opened(directly=True)
-    reading = asyncio.create_task(content.readany())
-    await asyncio.sleep(0)
+    for sent in (b"one", b"two"):
+        arrival = content.arrival()
+        assert not arrival.done()
+        protocol.data_received(chunk(sent))
+        assert await arrival == sent
+    last = content.arrival()
+    protocol.data_received(END)
+    assert await last == b""
+    assert content.arrival() is None
+    assert await content.readany() == b""
+
+
+async def test_a_cancelled_read_is_not_waited_for_by_what_comes() -> None:
+    protocol, content = await opened(directly=True)
+    content.arrival().cancel()
     protocol.data_received(chunk(b"one"))
-    reading.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await reading
+    assert content.arrival() is None
     assert await content.readany() == b"one"
 
 
@@ -126,8 +137,18 @@ async def test_what_came_before_a_failure_is_given_before_it() -> None:
     protocol.connection_lost(None)
     assert await content.readany() == b"onetwothr"
     for _ in range(2):
+        assert content.arrival() is None
         with pytest.raises(ClientPayloadError):
             await content.readany()
+
+
+async def test_a_failure_wakes_who_waits_and_is_told_by_the_next_read() -> None:
+    protocol, content = await opened(directly=True)
+    arrival = content.arrival()
+    protocol.connection_lost(None)
+    assert await arrival == b""
+    with pytest.raises(ClientPayloadError):
+        await content.readany()
 
 
 async def test_a_second_reader_is_refused() -> None:
@@ -176,7 +197,7 @@ async def test_bodies_are_read_directly(answered: bytes) -> None:
     async with wire(once) as server, Client(api_key="", base_url=server.url) as client:
         stream = await open_stream(client)
         assert type(stream._response.content) is DirectReader
-        assert [read async for read in stream] == [b"one"]
+        assert b"".join([read async for read in stream]) == b"one"
 
 
 async def test_compressed_bodies_are_not() -> None:
@@ -202,7 +223,7 @@ async def test_a_cut_stream_gives_all_that_came_though_nobody_was_reading() -> N
 
     async with wire(cut_off) as server, Client(api_key="", base_url=server.url) as client:
         stream = await open_stream(client)
-        assert await anext(stream) == b"one"
+        assert await anext(aiter(stream)) == b"one"
         await gone.wait()
         content = stream._response.content
         await until(lambda: content.exception() is not None)

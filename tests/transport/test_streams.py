@@ -21,6 +21,8 @@ from asyncruns.transport import Request
 from tests.transport.wires import STREAM_HEAD, answer, chunk, until, wire
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from asyncruns.connections import ByteStream
     from tests.transport.wires import Answer
 
@@ -31,6 +33,10 @@ END = chunk(b"")
 
 async def open_stream(client: Client) -> ByteStream:
     return await client._transport.open(Request(method="POST", path="/x", body=b"{}"))
+
+
+async def rest(chunks: AsyncIterator[bytes]) -> bytes:
+    return b"".join([chunk async for chunk in chunks])
 
 
 async def one_chunk_then_silence(writer: asyncio.StreamWriter) -> None:
@@ -134,7 +140,7 @@ async def test_a_stream_closed_by_another_task_ends_its_reader() -> None:
         stream = await open_stream(client)
         chunks = aiter(stream)
         await anext(chunks)
-        reader = asyncio.ensure_future(anext(chunks))
+        reader = asyncio.create_task(rest(chunks))
         await asyncio.sleep(0)
         await stream.aclose()
         with pytest.raises(APIConnectionError, match="the connection failed"):
@@ -147,10 +153,10 @@ async def test_closing_the_client_ends_live_streams_with_an_error() -> None:
         waiting, idle = [aiter(await open_stream(client)) for _ in range(2)]
         await anext(waiting)
         await anext(idle)
-        reader = asyncio.ensure_future(anext(waiting))
+        reader = asyncio.create_task(rest(waiting))
         await asyncio.sleep(0)
         await client.aclose()
-        for read in (reader, anext(idle)):
+        for read in (reader, rest(idle)):
             with pytest.raises(APIConnectionError, match="the client was closed"):
                 await read
         await until(lambda: server.hung_up == 2)
