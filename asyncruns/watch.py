@@ -79,6 +79,9 @@ class Watch:
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()
         task = self.task = asyncio.current_task(loop)
+        if self._expired and task is not None:  # the source went on as if nothing had been
+            self._expired = False
+            task.uncancel()
         self._cancelling = 0 if task is None else task.cancelling()
         self._began = monotonic()  # the loop's `time` is a call more
         if self._timer is None:

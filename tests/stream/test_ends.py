@@ -12,6 +12,7 @@ from asyncruns import (
     APIConnectionError,
     APITimeoutError,
     RunFailedError,
+    RunStream,
     RunStreamError,
     RunTimeoutError,
     StreamError,
@@ -19,7 +20,7 @@ from asyncruns import (
 )
 from asyncruns import stream as stream_room
 from asyncruns.emulator import Action, Call, Context, Fail, Incomplete, ManualClock, Say, Wait
-from tests.stream.frames import frame
+from tests.stream.frames import frame, run_frame
 from tests.stream.house import Follower, Tools, assert_same, one_call, opened, say_hello
 from tests.stream.proxy import CREATE, RETRIEVE, SUBMIT, Cut, answer, inject, stall
 
@@ -243,6 +244,34 @@ async def test_a_slow_reader_is_not_taken_for_silence() -> None:
             assert not event.recovered
             await asyncio.sleep(0.25 if event.event == "thread.message.created" else 0)
         assert stream.outcome == "completed"
+
+
+async def test_a_source_may_outlive_being_given_up() -> None:
+    stubborn = True
+
+    async def bytes_of_a_run() -> AsyncGenerator[bytes]:
+        nonlocal stubborn
+        yield run_frame("queued")
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            stubborn = False  # and no word of it to anybody
+        yield run_frame("in_progress")
+        await asyncio.sleep(60)
+
+    async def read() -> None:
+        async with RunStream(bytes_of_a_run(), idle_timeout=0.05) as stream:
+            async for event in stream:
+                if event.event == "thread.run.in_progress":
+                    task = asyncio.current_task()
+                    assert task is not None
+                    asyncio.get_running_loop().call_soon(task.cancel)
+
+    reading = asyncio.create_task(read())
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert not stubborn
+    assert reading.cancelling() == 1
 
 
 # The deadline
