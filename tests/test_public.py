@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import pytest
 
 import asyncruns
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 ROOMS = (
     "accumulator",
@@ -78,3 +83,26 @@ def test_importing_asyncruns_imports_no_http_client_and_no_extra() -> None:
 
 def test_reaching_for_the_client_imports_its_transport_at_once() -> None:
     assert {"aiohttp", "asyncruns.transport"} <= imported_by("from asyncruns import Client")
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_garbage_is_collected_after_a_late_import_as_before(
+    monkeypatch: pytest.MonkeyPatch, *, collects: bool
+) -> None:
+    seen: list[bool] = []
+
+    def importing(_: str) -> ModuleType:
+        seen.append(gc.isenabled())
+        raise ImportError("no such module today")
+
+    monkeypatch.setattr(asyncruns, "import_module", importing)
+    monkeypatch.delitem(vars(asyncruns), "Client", raising=False)
+    before = gc.isenabled()
+    (gc.enable if collects else gc.disable)()
+    try:
+        with pytest.raises(ImportError, match="today"):
+            _ = asyncruns.Client
+        after = gc.isenabled()
+    finally:
+        (gc.enable if before else gc.disable)()
+    assert (seen, after) == ([False], collects)
