@@ -50,6 +50,7 @@ def _folding_of(head: bytes) -> Folding | None:
 FOLDING: Final = OnDemand(_folding_of)
 """For the first line of each ordinary frame that is folded, how to fold it."""
 
+# Not folded on the spot, and asked for in every run; a None that is made on demand is not kept.
 FOLDING.update((b"event: " + kind.event.encode(), None) for kind in (*MESSAGE_ENDS, DoneEvent))
 
 NO_FOLDING: Final[Folding] = (b"", DoneEvent, bytes, Accumulator.apply)
